@@ -1,0 +1,45 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Now is the time of an input. Wall time goes into transactions and session ids,
+// monotonic time measures timeouts; both are milliseconds.
+type Now struct{ Wall, Mono proto.Millis }
+
+// Authenticator proves who a client is.
+type Authenticator interface {
+	// Authenticate answers an auth packet that came from peer (the connection's "ip"
+	// identity): the identities to add, or a code other than ErrOK.
+	Authenticate(scheme string, data []byte, peer proto.ID) ([]proto.ID, proto.ErrCode)
+	// User is the name that whoAmI shows for an identity.
+	User(id proto.ID) string
+	// Satisfied says whether these identities may send requests, where the
+	// configuration demands that clients authenticate.
+	Satisfied(ids []proto.ID) bool
+}
+
+// Config is what a replica needs to know of the server's settings.
+type Config struct {
+	ServerID   int64        // the id in the high byte of new session ids
+	TickTime   proto.Millis // width of the buckets in which sessions expire
+	MinTimeout proto.Millis // bounds of a session's negotiated timeout
+	MaxTimeout proto.Millis
+
+	ReapInterval  proto.Millis // between searches for containers and TTL znodes that are due
+	ReapPerMinute int          // at most so many of them are deleted in a minute
+
+	ReconfigEnabled bool // tells only which error a server on its own answers reconfig with
+
+	Auth Authenticator
+}
+
+// Effects is what a replica wants done.
+type Effects struct {
+	// Log is to be appended to the log and made durable, then reported by Durable.
+	// It is nil if there is nothing to log. It stays valid until it has been reported.
+	Log *proto.LogBatch
+	// Conns have output, or are to be closed. Each is listed once.
+	Conns []*Conn
+}

@@ -1,0 +1,116 @@
+package replica
+
+import (
+	"bytes"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// connect handles the first frame of a connection. Source of the order of checks:
+// ZooKeeperServer.java, processConnectRequest; but the password is checked before
+// anybody's connection is closed on its account.
+func (r *Replica) connect(now Now, c *Conn, frame []byte) {
+	var req proto.ConnectRequest
+	if req.Decode(frame) != nil || req.LastZxidSeen > r.tree.LastZxid() {
+		r.abort(c)
+		return
+	}
+	c.listed = req.HasReadOnly
+	c.timeout = min(max(proto.Millis(req.Timeout), r.cfg.MinTimeout), r.cfg.MaxTimeout)
+	if req.Session == 0 {
+		r.open(now, c)
+		return
+	}
+	password := req.Session.Password()
+	s := r.sessions.byID[req.Session]
+	if s == nil || s.closing || !bytes.Equal(password[:], req.Password) {
+		r.refuse(c)
+		return
+	}
+	if s.conn != nil {
+		r.abort(s.conn)
+	}
+	r.sessions.retime(now, s, c.timeout)
+	r.attach(now, c, s, now.Mono)
+}
+
+// open proposes a new session for c.
+func (r *Replica) open(now Now, c *Conn) {
+	c.phase = phaseOpening
+	id := r.sessions.nextID()
+	r.caller = r.callerOf(c, c.IDs)
+	r.req = proto.Request{Op: proto.OpCreateSession, Mode: int32(c.timeout)}
+	zxid := r.propose(now, proto.TxnHeader{Session: id, Type: proto.OpCreateSession}, c, proto.ErrOK)
+	c.requests.push(item{zxid: zxid, op: proto.OpCreateSession, since: now.Mono}, nil)
+	r.stats.Outstanding++
+}
+
+// refuse answers that there is no such session. Both the timeout and the id have to be
+// 0: some clients look at the one, some at the other.
+func (r *Replica) refuse(c *Conn) {
+	res := proto.ConnectResponse{HasReadOnly: c.listed}
+	c.Out.Begin()
+	c.Out.B = res.Append(c.Out.B)
+	c.Out.End()
+	r.finish(c)
+}
+
+// attach answers a connect request and gives the session to the connection.
+func (r *Replica) attach(now Now, c *Conn, s *session, since proto.Millis) {
+	c.phase, c.session, s.conn = phaseOpen, s, c
+	res := proto.ConnectResponse{
+		Timeout: int32(c.timeout), Session: s.id, Password: s.id.Password(), HasReadOnly: c.listed,
+	}
+	c.Out.Begin()
+	c.Out.B = res.Append(c.Out.B)
+	c.Out.End()
+	r.answered(now, c, proto.OpCreateSession, -1, since)
+}
+
+// sessionCreated starts the clock of a session whose creation has been committed.
+func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
+	s := r.sessions.byID[txn.Session]
+	if s == nil {
+		s = r.sessions.add(now, txn.Session, proto.Millis(txn.Timeout))
+	}
+	if c == nil || c.phase != phaseOpening {
+		return
+	}
+	since := c.requests.first().since
+	c.requests.pop()
+	r.stats.Outstanding--
+	r.attach(now, c, s, since)
+	r.replay(now, c)
+}
+
+// replay takes up the requests that came while the session was being created.
+func (r *Replica) replay(now Now, c *Conn) {
+	held := c.requests
+	r.stats.Outstanding -= int64(held.len())
+	c.requests = fifo{}
+	for held.len() > 0 && c.phase == phaseOpen {
+		it := held.first()
+		r.request(now, c, held.frame(it))
+		held.pop()
+	}
+}
+
+// sessionClosed ends a session whose closing has been committed. A client that asked
+// for it gets its reply; a client whose session expired sees its connection close.
+func (r *Replica) sessionClosed(now Now, txn *proto.Txn, c *Conn) {
+	s := r.sessions.byID[txn.Session]
+	if s == nil {
+		return
+	}
+	r.sessions.remove(s)
+	if c != nil && c.live() {
+		it := c.requests.first()
+		c.Out.Reply(it.xid, it.zxid, proto.ErrOK)
+		r.answered(now, c, it.op, it.xid, it.since)
+		r.finish(c)
+		return
+	}
+	if s.conn != nil {
+		r.abort(s.conn)
+	}
+}

@@ -1,0 +1,275 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/tree"
+)
+
+// Replica is one server's state machine. See the package documentation.
+type Replica struct {
+	cfg      Config
+	tree     *tree.Tree
+	sessions *sessions
+	conns    []*Conn // by watcher id; nil where free
+	free     []tree.WatcherID
+	reaper   reaper
+	stats    Stats
+
+	log     logQueue
+	pending pendingQueue
+	touched []*Conn
+
+	// Scratch space of one step.
+	req    proto.Request
+	txn    proto.Txn
+	result tree.Result
+	caller tree.Caller
+	event  proto.Out
+}
+
+// pendingTxn is a transaction that is on its way to the log.
+type pendingTxn struct {
+	conn  *Conn // waits for the reply; nil for the server's own
+	batch *proto.LogBatch
+	entry int
+	zxid  proto.Zxid
+}
+
+// New makes the replica of a server whose tree holds everything that its log holds.
+// Every session that the tree knows gets a full timeout from now on.
+func New(cfg Config, now Now, t *tree.Tree) *Replica {
+	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime)}
+	r.sessions.lastID = firstID(cfg.ServerID, now.Wall) - 1
+	t.Sessions(func(id proto.SessionID, timeout int32) {
+		r.sessions.add(now, id, proto.Millis(timeout))
+		if id>>56 == r.sessions.lastID>>56 && id > r.sessions.lastID {
+			r.sessions.lastID = id
+		}
+	})
+	r.log.last = t.LastZxid()
+	r.reaper.next = now.Mono + cfg.ReapInterval
+	return r
+}
+
+// Tree is the replica's tree, to be read between steps.
+func (r *Replica) Tree() *tree.Tree { return r.tree }
+
+// Connect takes on a connection.
+func (r *Replica) Connect(now Now, c *Conn) {
+	if n := len(r.free); n > 0 {
+		c.watcher, r.free = r.free[n-1], r.free[:n-1]
+		r.conns[c.watcher] = c
+	} else {
+		c.watcher = tree.WatcherID(len(r.conns))
+		r.conns = append(r.conns, c)
+	}
+	c.Stats.Established, c.Stats.LastOp = now.Wall, proto.OpError
+	if len(c.IDs) > 0 {
+		c.peer = c.IDs[0]
+	}
+	r.stats.Connections++
+}
+
+// Disconnect tells that the connection's socket is gone. Its session lives on.
+func (r *Replica) Disconnect(c *Conn) {
+	if r.conns[c.watcher] != c {
+		return
+	}
+	r.retire(c)
+	r.conns[c.watcher] = nil
+	r.free = append(r.free, c.watcher)
+	r.stats.Connections--
+}
+
+// retire ends a connection's part: it takes no more input and gets no more replies.
+func (r *Replica) retire(c *Conn) {
+	if c.phase == phaseClosed {
+		return
+	}
+	c.phase = phaseClosed
+	r.tree.DropWatcher(c.watcher)
+	r.stats.Outstanding -= int64(c.requests.len())
+	c.requests = fifo{}
+	if c.session != nil && c.session.conn == c {
+		c.session.conn = nil
+	}
+}
+
+// abort closes a connection at once.
+func (r *Replica) abort(c *Conn) {
+	r.retire(c)
+	c.Abort = true
+	r.touch(c)
+}
+
+// finish closes a connection once its output has been sent.
+func (r *Replica) finish(c *Conn) {
+	r.retire(c)
+	c.Close = true
+	r.touch(c)
+}
+
+// touch lists c in the effects to come.
+func (r *Replica) touch(c *Conn) {
+	if !c.touched {
+		c.touched = true
+		r.touched = append(r.touched, c)
+	}
+}
+
+// Effects moves what the steps since the last call brought up into e. The caller owns
+// e.Conns until it calls again with the same e.
+func (r *Replica) Effects(e *Effects) {
+	e.Log = r.log.take()
+	e.Conns, r.touched = r.touched, e.Conns[:0]
+	for _, c := range e.Conns {
+		c.touched = false
+	}
+}
+
+// propose numbers the request r.req, prepares its transaction and queues it for the
+// log. A code other than ErrOK tells that the request is refused already: it takes a
+// zxid all the same, as every write does that reaches a leader. c waits for the reply;
+// it is nil for the server's own requests.
+func (r *Replica) propose(now Now, h proto.TxnHeader, c *Conn, code proto.ErrCode) proto.Zxid {
+	h.Zxid, h.Time = r.log.last+1, now.Wall
+	if code != proto.ErrOK {
+		h.Type = proto.OpError
+		r.txn = proto.Txn{TxnHeader: h, Err: code}
+	} else {
+		if c == nil {
+			r.caller = tree.Caller{}
+		}
+		r.caller.Session = h.Session
+		r.tree.Prepare(h, &r.caller, &r.req, &r.txn)
+	}
+	batch := r.log.add(h.Zxid, &r.txn)
+	r.pending.push(pendingTxn{c, batch, batch.Len() - 1, h.Zxid})
+	return h.Zxid
+}
+
+// Durable tells that every transaction up to zxid is durable in this server's log. A
+// server on its own is its own quorum, so they are committed with it.
+func (r *Replica) Durable(now Now, zxid proto.Zxid) {
+	for r.pending.len() > 0 && r.pending.first().zxid <= zxid {
+		p := *r.pending.first()
+		r.pending.pop()
+		if err := r.txn.Decode(p.batch.Txn(p.entry)); err != nil {
+			panic("replica: a transaction of its own does not decode: " + err.Error())
+		}
+		r.apply(now, &r.txn, p.conn)
+	}
+	r.log.release(zxid)
+}
+
+// apply makes a committed transaction take effect: watch events go out first, then the
+// reply of the client that waits for it, then what that client asked after it.
+func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
+	r.tree.Apply(txn, &r.result)
+	r.deliver(txn.Zxid)
+	switch txn.Type {
+	case proto.OpCreateSession:
+		r.sessionCreated(now, txn, c)
+		return
+	case proto.OpCloseSession:
+		r.sessionClosed(now, txn, c)
+		return
+	}
+	if c == nil || c.phase == phaseClosed {
+		return
+	}
+	it := c.requests.first()
+	if it.zxid != txn.Zxid {
+		panic("replica: " + txn.Zxid.String() + " is not the write that its connection waits for")
+	}
+	r.answerWrite(now, c, it)
+	r.drain(now, c)
+}
+
+func (r *Replica) answerWrite(now Now, c *Conn, it *item) {
+	code := r.result.Err
+	out := &c.Out
+	out.Begin()
+	out.Header(it.xid, it.zxid, code)
+	if code == proto.ErrOK {
+		r.result.AppendBody(it.op, out)
+	}
+	out.End()
+	r.answered(now, c, it.op, it.xid, it.since)
+	c.requests.pop()
+	r.stats.Outstanding--
+}
+
+// answered accounts for a reply that stands in c.Out.
+func (r *Replica) answered(now Now, c *Conn, op proto.Op, xid int32, since proto.Millis) {
+	c.Stats.Sent++
+	c.Stats.reply(op, xid, r.tree.LastZxid(), now.Mono, since)
+	r.stats.answered(max(now.Mono-since, 0))
+	r.touch(c)
+}
+
+// deliver sends the watch events of the last applied transaction. An event whose znode
+// the client may not read is dropped; its watch is used up all the same.
+func (r *Replica) deliver(zxid proto.Zxid) {
+	events := r.tree.Events()
+	for i := range events {
+		ev := &events[i]
+		r.event.Reset()
+		r.event.Event(zxid, ev.Type, ev.Path)
+		for _, w := range ev.Watchers {
+			c := r.conns[w]
+			if c == nil || !c.live() || !r.tree.Allowed(ev.ACL, proto.PermRead, c.IDs) {
+				continue
+			}
+			c.Out.B = append(c.Out.B, r.event.B...)
+			c.Stats.Sent++
+			r.stats.Sent++
+			r.touch(c)
+		}
+	}
+	if len(events) > 0 {
+		r.tree.ClearEvents()
+	}
+}
+
+// Tick tells that time has passed: sessions expire, containers and TTL znodes are reaped.
+func (r *Replica) Tick(now Now) {
+	const expiredPerTick = 2000
+	r.sessions.expired(now, expiredPerTick, func(s *session) {
+		r.stats.Expired++
+		r.closeSession(now, s)
+	})
+	r.reap(now)
+}
+
+// closeSession has a session closed on the server's own account.
+func (r *Replica) closeSession(now Now, s *session) {
+	s.closing = true
+	r.req = proto.Request{Op: proto.OpCloseSession}
+	r.propose(now, proto.TxnHeader{Session: s.id, Type: proto.OpCloseSession}, nil, proto.ErrOK)
+}
+
+// reaper paces the deletion of containers and TTL znodes.
+type reaper struct {
+	next  proto.Millis // when to look for the next ones
+	due   []string
+	after proto.Millis // when the next deletion may be made
+}
+
+// reap proposes the deletion of containers and TTL znodes that are due. Each one is
+// checked again when its request is prepared. Source: ContainerManager.java.
+func (r *Replica) reap(now Now) {
+	p := &r.reaper
+	if len(p.due) == 0 && now.Mono >= p.next {
+		p.next, p.after = now.Mono+r.cfg.ReapInterval, now.Mono
+		r.tree.Reapable(now.Wall, r.cfg.ReapPerMinute, func(path []byte) {
+			p.due = append(p.due, string(path))
+		})
+	}
+	for len(p.due) > 0 && p.after <= now.Mono {
+		r.req = proto.Request{Op: proto.OpDeleteContainer, Path: []byte(p.due[0])}
+		r.propose(now, proto.TxnHeader{Type: proto.OpDeleteContainer}, nil, proto.ErrOK)
+		p.due = p.due[1:]
+		p.after += max(60_000/proto.Millis(max(r.cfg.ReapPerMinute, 1)), 1)
+	}
+}

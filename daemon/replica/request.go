@@ -1,0 +1,227 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/tree"
+)
+
+// Input takes one frame from a connection, without its length. The frame may be used
+// again after the call.
+func (r *Replica) Input(now Now, c *Conn, frame []byte) {
+	switch c.phase {
+	case phaseNew:
+		c.Stats.Received++
+		r.stats.Received++
+		r.connect(now, c, frame)
+	case phaseOpening:
+		c.requests.push(item{since: now.Mono}, frame)
+		r.stats.Outstanding++
+	case phaseOpen:
+		r.request(now, c, frame)
+	}
+}
+
+func (r *Replica) callerOf(c *Conn, ids []proto.ID) tree.Caller {
+	return tree.Caller{Session: c.Session(), IDs: ids, Watcher: c.watcher}
+}
+
+// request takes a frame of a connection that has a session.
+func (r *Replica) request(now Now, c *Conn, frame []byte) {
+	c.Stats.Received++
+	r.stats.Received++
+	body, err := r.req.DecodeHeader(frame)
+	if err != nil {
+		r.abort(c)
+		return
+	}
+	switch {
+	case r.req.Op == proto.OpAuth || r.req.Op == proto.OpSASL:
+		r.authenticate(now, c, body)
+		return
+	case !r.cfg.Auth.Satisfied(c.IDs):
+		r.inTurn(now, c, item{xid: r.req.Xid, op: proto.OpError, code: proto.ErrRequireSASLAuth}, nil)
+		return
+	case c.session.closing:
+		return // as every server does: the reply of the closing is the last one
+	}
+	r.sessions.touch(now, c.session)
+	if r.req.Op.IsWrite() && clientMayWrite(r.req.Op) {
+		r.write(now, c, body)
+		return
+	}
+	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs}
+	if !served(it.op) {
+		it.op, it.code = proto.OpNotification, proto.ErrUnimplemented
+	}
+	r.inTurn(now, c, it, body)
+}
+
+// clientMayWrite leaves out the writes that only a server may ask for.
+func clientMayWrite(op proto.Op) bool {
+	return op != proto.OpCreateSession && op != proto.OpDeleteContainer
+}
+
+// write proposes a client's write.
+func (r *Replica) write(now Now, c *Conn, body []byte) {
+	r.caller = r.callerOf(c, c.IDs)
+	code := proto.ErrOK
+	if r.req.DecodeBody(body) != nil {
+		code = proto.ErrMarshalling
+	} else if r.req.Op == proto.OpReconfig {
+		code = proto.ErrReconfigDisabled
+		if r.cfg.ReconfigEnabled {
+			code = proto.ErrUnimplemented
+		}
+	}
+	h := proto.TxnHeader{Session: c.session.id, Cxid: r.req.Xid, Type: r.req.Op}
+	it := item{xid: r.req.Xid, op: r.req.Op, since: now.Mono}
+	if it.op == proto.OpCloseSession {
+		c.session.closing = true
+	}
+	it.zxid = r.propose(now, h, c, code)
+	c.requests.push(it, nil)
+	r.stats.Outstanding++
+}
+
+// inTurn answers a request that is no write once everything before it has been
+// answered. A request that is refused for good is the connection's last one.
+func (r *Replica) inTurn(now Now, c *Conn, it item, body []byte) {
+	it.since = now.Mono
+	if it.code != proto.ErrOK {
+		c.phase = phaseLast
+	}
+	if c.requests.len() > 0 {
+		c.requests.push(it, body)
+		r.stats.Outstanding++
+		return
+	}
+	r.serve(now, c, &it, body)
+}
+
+// authenticate proves who the client is. Requests that come later are served under the
+// new identities, earlier ones are not; the reply waits its turn.
+func (r *Replica) authenticate(now Now, c *Conn, body []byte) {
+	it := item{xid: r.req.Xid, op: r.req.Op}
+	if it.op == proto.OpAuth {
+		it.code = proto.ErrAuthFailed
+		if r.req.DecodeBody(body) == nil && r.req.Scheme != nil && r.req.Data != nil {
+			var ids []proto.ID
+			ids, it.code = r.cfg.Auth.Authenticate(string(r.req.Scheme), r.req.Data, c.peer)
+			if it.code == proto.ErrOK {
+				c.IDs = addIDs(c.IDs, ids)
+			}
+		}
+		if it.code != proto.ErrOK {
+			r.stats.AuthFailed++
+		}
+	}
+	r.inTurn(now, c, it, nil)
+}
+
+// addIDs returns have with those of more that it lacks. have is not changed.
+func addIDs(have, more []proto.ID) []proto.ID {
+	all := append(make([]proto.ID, 0, len(have)+len(more)), have...)
+	for _, id := range more {
+		known := false
+		for _, h := range all {
+			known = known || h == id
+		}
+		if !known {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
+// drain serves the requests of c up to its next unfinished write.
+func (r *Replica) drain(now Now, c *Conn) {
+	for c.requests.len() > 0 && c.requests.first().zxid == 0 {
+		it := *c.requests.first()
+		r.serve(now, c, &it, c.requests.frame(&it))
+		if !c.live() {
+			return
+		}
+		c.requests.pop()
+		r.stats.Outstanding--
+	}
+}
+
+// serve answers a request that is no write; everything before it has been answered.
+func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
+	zxid := r.tree.LastZxid()
+	switch it.op {
+	case proto.OpNotification:
+		c.Out.Reply(it.xid, -1, it.code)
+	case proto.OpAuth, proto.OpError:
+		c.Out.Reply(it.xid, 0, it.code)
+	case proto.OpSASL:
+		// There is no SASL to be had: a null token tells the client to go on without.
+		c.Out.Begin()
+		c.Out.Header(it.xid, 0, proto.ErrOK)
+		c.Out.B = jute.AppendBuffer(c.Out.B, nil)
+		c.Out.End()
+	case proto.OpPing:
+		it.xid = proto.XidPing
+		c.Out.Reply(it.xid, zxid, proto.ErrOK)
+	default:
+		r.req = proto.Request{Xid: it.xid, Op: it.op}
+		if r.req.DecodeBody(body) != nil {
+			c.Out.Reply(it.xid, zxid, proto.ErrMarshalling)
+			break
+		}
+		r.caller = r.callerOf(c, it.ids)
+		r.read(c, zxid)
+	}
+	r.answered(now, c, it.op, it.xid, it.since)
+	if it.code != proto.ErrOK {
+		r.finish(c)
+	}
+}
+
+// served says whether a client may send this operation, which is no write.
+func served(op proto.Op) bool {
+	switch op {
+	case proto.OpPing, proto.OpExists, proto.OpGetData, proto.OpGetACL, proto.OpGetChildren, proto.OpGetChildren2,
+		proto.OpSync, proto.OpCheckWatches, proto.OpRemoveWatches, proto.OpMultiRead,
+		proto.OpSetWatches, proto.OpSetWatches2, proto.OpGetEphemerals,
+		proto.OpGetAllChildrenNumber, proto.OpAddWatch, proto.OpWhoAmI:
+		return true
+	}
+	return false
+}
+
+// read answers r.req from the tree.
+func (r *Replica) read(c *Conn, zxid proto.Zxid) {
+	req, out := &r.req, &c.Out
+	if req.Op == proto.OpSetWatches || req.Op == proto.OpSetWatches2 {
+		code := r.tree.SetWatches(&r.caller, req, out)
+		out.Reply(req.Xid, zxid, code)
+		return
+	}
+	out.Begin()
+	out.Header(req.Xid, zxid, proto.ErrOK)
+	code := proto.ErrOK
+	switch req.Op {
+	case proto.OpSync:
+		out.B = jute.AppendBuffer(out.B, req.Path)
+	case proto.OpWhoAmI:
+		r.whoAmI(out)
+	default:
+		code = r.tree.Read(&r.caller, req, out)
+	}
+	if code != proto.ErrOK {
+		out.Cut()
+		out.Reply(req.Xid, zxid, code)
+		return
+	}
+	out.End()
+}
+
+func (r *Replica) whoAmI(out *proto.Out) {
+	out.B = jute.AppendInt(out.B, int32(len(r.caller.IDs)))
+	for _, id := range r.caller.IDs {
+		out.B = jute.AppendString(out.B, id.Scheme)
+		out.B = jute.AppendString(out.B, r.cfg.Auth.User(id))
+	}
+}

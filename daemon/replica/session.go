@@ -1,0 +1,144 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// session is the liveness of one session; that it exists is the tree's to know.
+type session struct {
+	id      proto.SessionID
+	timeout proto.Millis
+	expiry  proto.Millis // monotonic time
+	bucket  proto.Millis // under which the session is filed, at most expiry
+	closing bool         // its closeSession is under way: no more requests
+	conn    *Conn
+}
+
+// sessions knows when each session expires. Sessions are filed in buckets one tick
+// wide. A touch moves no session: one whose bucket falls due too early is filed anew.
+//
+// Source of the rounding: ExpiryQueue.java. A session expires between its timeout and
+// one tick more after it was last heard of.
+type sessions struct {
+	tick    proto.Millis
+	byID    map[proto.SessionID]*session
+	buckets map[proto.Millis][]*session
+	next    proto.Millis // the earliest bucket that may exist
+	lastID  proto.SessionID
+}
+
+func newSessions(tick proto.Millis) *sessions {
+	return &sessions{
+		tick:    tick,
+		byID:    make(map[proto.SessionID]*session),
+		buckets: make(map[proto.Millis][]*session),
+	}
+}
+
+// firstID is where a server's session ids start: the server's id in the high byte,
+// then 40 bits of wall time, then 16 of a counter. Source: SessionTrackerImpl.java.
+func firstID(server int64, wall proto.Millis) proto.SessionID {
+	return proto.SessionID(uint64(wall)<<24>>8 | uint64(server)<<56)
+}
+
+// containerOwner is the ephemeral owner that marks a container, so no session's id.
+const containerOwner = proto.SessionID(-1 << 63)
+
+// nextID allocates a session id.
+func (s *sessions) nextID() proto.SessionID {
+	s.lastID++
+	if s.lastID == containerOwner {
+		s.lastID++
+	}
+	return s.lastID
+}
+
+// add starts to watch over a session.
+func (s *sessions) add(now Now, id proto.SessionID, timeout proto.Millis) *session {
+	sess := &session{id: id, timeout: timeout}
+	s.byID[id] = sess
+	s.touch(now, sess)
+	s.file(sess)
+	return sess
+}
+
+func (s *sessions) remove(sess *session) { delete(s.byID, sess.id) }
+
+// touch notes that the session's client was heard of.
+func (s *sessions) touch(now Now, sess *session) {
+	sess.expiry = max(sess.expiry, ((now.Mono+sess.timeout)/s.tick+1)*s.tick)
+	if sess.bucket > sess.expiry {
+		panic("replica: session is filed behind its expiry")
+	}
+}
+
+// retime gives a session that reconnects its newly negotiated timeout.
+func (s *sessions) retime(now Now, sess *session, timeout proto.Millis) {
+	sess.timeout = timeout
+	s.touch(now, sess)
+}
+
+func (s *sessions) file(sess *session) {
+	sess.bucket = sess.expiry
+	s.buckets[sess.bucket] = append(s.buckets[sess.bucket], sess)
+	if s.next == 0 || sess.bucket < s.next {
+		s.next = sess.bucket
+	}
+}
+
+// expired calls visit for sessions whose time is up, at most limit of them.
+func (s *sessions) expired(now Now, limit int, visit func(*session)) {
+	for s.next != 0 && s.next <= now.Mono {
+		due := s.buckets[s.next]
+		for len(due) > 0 {
+			if limit == 0 {
+				s.buckets[s.next] = due
+				return
+			}
+			sess := due[len(due)-1]
+			due = due[:len(due)-1]
+			switch {
+			case s.byID[sess.id] != sess || sess.closing:
+			case sess.expiry > now.Mono:
+				s.file(sess)
+			default:
+				limit--
+				visit(sess)
+			}
+		}
+		delete(s.buckets, s.next)
+		s.advance()
+	}
+}
+
+// advance finds the next bucket: one tick on, or the earliest there is after a gap.
+func (s *sessions) advance() {
+	if len(s.buckets) == 0 {
+		s.next = 0
+		return
+	}
+	if _, ok := s.buckets[s.next+s.tick]; ok {
+		s.next += s.tick
+		return
+	}
+	s.next = 0
+	for at := range s.buckets {
+		if s.next == 0 || at < s.next {
+			s.next = at
+		}
+	}
+}
+
+// visit calls f for each session by its id, with the bucket in which it will expire.
+func (s *sessions) visit(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
+	ids := make([]proto.SessionID, 0, len(s.byID))
+	for id := range s.byID {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		f(id, s.byID[id].timeout, s.byID[id].expiry)
+	}
+}

@@ -1,0 +1,76 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Stats counts what a replica did since it started, or since ResetStats.
+// Latencies are milliseconds between a request's arrival and its reply.
+type Stats struct {
+	Connections int64 // open now
+	Outstanding int64 // requests without a reply now
+	Received    int64
+	Sent        int64 // replies and events
+	Expired     int64 // sessions
+	AuthFailed  int64
+	Replies     int64
+	Latency     proto.Millis // sum over Replies
+	MinLatency  proto.Millis
+	MaxLatency  proto.Millis
+}
+
+func (s *Stats) answered(latency proto.Millis) {
+	if s.Replies == 0 || latency < s.MinLatency {
+		s.MinLatency = latency
+	}
+	s.MaxLatency = max(s.MaxLatency, latency)
+	s.Latency += latency
+	s.Replies++
+	s.Sent++
+}
+
+// Status is a replica's state in a few numbers.
+type Status struct {
+	Stats
+	Zxid     proto.Zxid // of the last applied transaction
+	Proposed proto.Zxid // of the last proposed one
+	Sessions int
+}
+
+// Status describes the replica. It costs the same whatever the tree holds.
+func (r *Replica) Status() Status {
+	return Status{
+		Stats:    r.stats,
+		Zxid:     r.tree.LastZxid(),
+		Proposed: r.log.last,
+		Sessions: len(r.sessions.byID),
+	}
+}
+
+// ResetStats forgets counters and latencies, as the word "srst" asks.
+func (r *Replica) ResetStats() {
+	r.stats = Stats{Connections: r.stats.Connections, Outstanding: r.stats.Outstanding}
+}
+
+// VisitConns calls f for each connection.
+func (r *Replica) VisitConns(f func(*Conn)) {
+	for _, c := range r.conns {
+		if c != nil {
+			f(c)
+		}
+	}
+}
+
+// VisitSessions calls f for each session in the order of their ids, with the time,
+// monotonic, at which it will have expired.
+func (r *Replica) VisitSessions(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
+	r.sessions.visit(f)
+}
+
+// ConnOf is the connection in the watcher slot of the tree's watch tables, or nil.
+func (r *Replica) ConnOf(watcher uint32) *Conn {
+	if int(watcher) >= len(r.conns) {
+		return nil
+	}
+	return r.conns[watcher]
+}

@@ -1,0 +1,258 @@
+package tree
+
+import (
+	"bytes"
+
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Result is what became of a transaction. It is good until the next Apply.
+type Result struct {
+	Err  proto.ErrCode
+	Type proto.Op
+	Path []byte
+	Stat proto.Stat
+	Ops  []Result // of a multi
+}
+
+// Apply makes a committed transaction take effect. Transactions come in zxid order;
+// one that comes again changes nothing. Source: DataTree.java, processTxn.
+func (t *Tree) Apply(txn *proto.Txn, res *Result) {
+	ops := res.Ops[:0]
+	*res = Result{Type: txn.Type, Ops: ops}
+	switch txn.Type {
+	case proto.OpMulti:
+		t.applyMulti(txn, res)
+	case proto.OpCreateSession:
+		t.image.touchSession(t, txn.Session)
+		t.sessions[txn.Session] = txn.Timeout
+	case proto.OpCloseSession:
+		t.applyClose(txn)
+	default:
+		t.applyOp(&txn.TxnHeader, txn, res)
+	}
+	t.overlay.settle(txn.Zxid)
+	if txn.Zxid > t.last {
+		t.last = txn.Zxid
+		t.digest.record(txn.Zxid)
+	}
+	if txn.HasDigest && txn.Digest != t.digest.sum {
+		t.digest.mismatches++
+	}
+}
+
+// applyOp applies one change, of a transaction of its own or of a multi's.
+func (t *Tree) applyOp(h *proto.TxnHeader, op *proto.Txn, res *Result) {
+	res.Type, res.Path = op.Type, op.Path
+	switch op.Type {
+	case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL:
+		t.applyCreate(h, op, res)
+	case proto.OpDelete, proto.OpDeleteContainer:
+		res.Err = t.applyDelete(h, op.Path)
+	case proto.OpSetData, proto.OpReconfig:
+		t.applySetData(h, op, res)
+	case proto.OpSetACL:
+		t.applySetACL(op, res)
+	case proto.OpError:
+		res.Err = op.Err
+	}
+}
+
+func (t *Tree) applyMulti(txn *proto.Txn, res *Result) {
+	failed := false
+	for i := range txn.Ops {
+		failed = failed || txn.Ops[i].Type == proto.OpError
+	}
+	before := true // of the operation that failed
+	for i := range txn.Ops {
+		op := &txn.Ops[i]
+		res.Ops = append(res.Ops, Result{Type: op.Type})
+		r := &res.Ops[len(res.Ops)-1]
+		switch {
+		case !failed:
+			t.applyOp(&txn.TxnHeader, op, r)
+		case op.Type == proto.OpError:
+			before = false
+			r.Err = op.Err
+		case before:
+			r.Type = proto.OpError
+		default:
+			r.Type, r.Err = proto.OpError, proto.ErrRuntimeInconsistency
+		}
+	}
+}
+
+func (t *Tree) applyClose(txn *proto.Txn) {
+	for _, path := range txn.Paths {
+		if t.ownedBy(path, txn.Session) {
+			t.applyDelete(&txn.TxnHeader, path)
+		}
+	}
+	// A server of 3.5 does not list the znodes; and none may be left behind.
+	if t.ephemerals[txn.Session] != nil {
+		var left [][]byte
+		t.EphemeralsOf(txn.Session, func(p []byte) { left = append(left, bytes.Clone(p)) })
+		for _, path := range left {
+			t.applyDelete(&txn.TxnHeader, path)
+		}
+	}
+	t.image.touchSession(t, txn.Session)
+	delete(t.sessions, txn.Session)
+}
+
+func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
+	parent := t.lookup(parentPath(op.Path))
+	if parent == none {
+		res.Err = proto.ErrNoNode
+		return
+	}
+	id := t.lookup(op.Path)
+	if id != none {
+		res.Err = proto.ErrNodeExists
+		t.born(parent, op.ParentCversion, h.Zxid)
+		return
+	}
+	t.born(parent, op.ParentCversion, h.Zxid)
+	name := op.Path[bytes.LastIndexByte(op.Path, '/')+1:]
+	id = t.link(parent, name, op.Data, node{
+		czxid: h.Zxid, mzxid: h.Zxid, pzxid: h.Zxid, ctime: h.Time, mtime: h.Time,
+		owner: t.ownerOf(op, h.Session), acl: t.acls.ofTxn(op.ACL),
+	})
+	t.quotaCreated(op.Path, id)
+	n := t.nodes.at(id)
+	res.Stat = t.stat(n)
+	t.fire(proto.EventNodeCreated, op.Path, n.acl)
+	t.fireChildren(parent, parentPath(op.Path))
+}
+
+// born notes in a parent that a child was created. Replayed creates change nothing.
+func (t *Tree) born(parent nodeID, cversion int32, zxid proto.Zxid) {
+	n := t.nodes.at(parent)
+	if cversion == -1 {
+		cversion = n.cversion + 1
+	}
+	if cversion <= n.cversion {
+		return
+	}
+	t.update(parent, func(n *node) { n.cversion, n.pzxid = cversion, max(n.pzxid, zxid) })
+}
+
+// update changes a znode's stat fields and keeps image and digest in step.
+func (t *Tree) update(id nodeID, change func(*node)) {
+	t.image.touch(t, id)
+	t.digest.sum -= t.nodeDigest(id)
+	change(t.nodes.at(id))
+	t.digest.sum += t.nodeDigest(id)
+}
+
+func (t *Tree) applyDelete(h *proto.TxnHeader, path []byte) proto.ErrCode {
+	parent := t.lookup(parentPath(path))
+	id := t.lookup(path)
+	if parent != none && id != root {
+		if n := t.nodes.at(parent); h.Zxid > n.pzxid {
+			t.update(parent, func(n *node) { n.pzxid = h.Zxid })
+		}
+	}
+	if id == none || id == root || t.nodes.at(id).children > 0 {
+		return proto.ErrNoNode
+	}
+	acl, size := t.nodes.at(id).acl, int64(t.nodes.at(id).dataSize())
+	t.unlink(id)
+	t.quotaDeleted(path, size)
+	t.fireDeleted(path, acl)
+	t.fireChildren(parent, parentPath(path))
+	return proto.ErrOK
+}
+
+func (t *Tree) applySetData(h *proto.TxnHeader, op *proto.Txn, res *Result) {
+	id := t.lookup(op.Path)
+	if id == none {
+		res.Err = proto.ErrNoNode
+		return
+	}
+	before := t.nodes.at(id).dataSize()
+	t.update(id, func(n *node) {
+		t.setData(n, op.Data)
+		n.version, n.mzxid, n.mtime = op.Version, h.Zxid, h.Time
+	})
+	t.quotaChanged(op.Path, op.Data, int64(len(op.Data)-before))
+	n := t.nodes.at(id)
+	res.Stat = t.stat(n)
+	t.fire(proto.EventNodeDataChanged, op.Path, n.acl)
+}
+
+func (t *Tree) applySetACL(op *proto.Txn, res *Result) {
+	id := t.lookup(op.Path)
+	if id == none {
+		res.Err = proto.ErrNoNode
+		return
+	}
+	acl := t.acls.ofTxn(op.ACL)
+	t.update(id, func(n *node) { n.acl, n.aversion = acl, op.Version })
+	res.Stat = t.stat(t.nodes.at(id))
+}
+
+// AppendBody appends the body of the reply to a request of type op.
+func (r *Result) AppendBody(op proto.Op, out *proto.Out) {
+	switch op {
+	case proto.OpCreate:
+		out.B = jute.AppendBuffer(out.B, r.Path)
+	case proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL:
+		out.B = r.Stat.Append(jute.AppendBuffer(out.B, r.Path))
+	case proto.OpSetData, proto.OpSetACL:
+		out.B = r.Stat.Append(out.B)
+	case proto.OpMulti:
+		for i := range r.Ops {
+			r.Ops[i].appendMulti(out)
+		}
+		out.B = appendMultiHeader(out.B, proto.OpError, true, -1)
+	}
+}
+
+func (r *Result) appendMulti(out *proto.Out) {
+	op := r.Type
+	switch {
+	case r.Err != proto.ErrOK || op == proto.OpError:
+		out.B = appendMultiHeader(out.B, proto.OpError, false, r.Err)
+		out.B = jute.AppendInt(out.B, int32(r.Err))
+		return
+	case op == proto.OpCreateContainer || op == proto.OpCreateTTL:
+		op = proto.OpCreate2
+	}
+	out.B = appendMultiHeader(out.B, op, false, proto.ErrOK)
+	r.AppendBody(op, out)
+}
+
+func appendMultiHeader(b []byte, op proto.Op, done bool, code proto.ErrCode) []byte {
+	return jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(op)), done), int32(code))
+}
+
+// Reapable calls visit for containers and TTL znodes that are due, at most limit of
+// them; now is wall time. It looks at a bounded number of znodes a call and goes on
+// where it stopped. Source: ContainerManager.java.
+func (t *Tree) Reapable(now proto.Millis, limit int, visit func(path []byte)) {
+	scan := func(set *nodeSet, due func(*node) bool) {
+		const most = 20_000
+		for range min(most, set.len()) {
+			if limit == 0 {
+				return
+			}
+			if set.scan >= set.len() {
+				set.scan = 0
+			}
+			id := set.list[set.scan]
+			set.scan++
+			if n := t.nodes.at(id); n.children == 0 && due(n) {
+				limit--
+				t.pathBuf = t.appendPath(t.pathBuf[:0], id)
+				visit(t.pathBuf)
+			}
+		}
+	}
+	never := t.opt.ContainerMaxNeverUsed
+	scan(&t.containers, func(n *node) bool {
+		return n.cversion > 0 || (never > 0 && now-n.mtime > never)
+	})
+	scan(&t.ttls, func(n *node) bool { return now-n.mtime > proto.Millis(n.owner&ttlMask) })
+}

@@ -1,0 +1,83 @@
+package tree
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// multi prepares all operations or none. A multi of which one operation fails becomes a
+// transaction all the same, which tells each operation's fate and changes nothing.
+func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
+	if !p.readable(req) {
+		return proto.ErrMarshalling
+	}
+	o := &p.t.overlay
+	o.begin()
+	failed := proto.ErrOK
+	it := req.MultiIter()
+	var sub proto.Request
+	for {
+		more, err := it.Next(&sub)
+		if err != nil {
+			panic("tree: a multi that was read does not read again")
+		}
+		if !more {
+			break
+		}
+		retype(&sub)
+		op := proto.Txn{TxnHeader: proto.TxnHeader{Type: sub.Op}}
+		code := proto.ErrRuntimeInconsistency
+		if failed == proto.ErrOK {
+			code = p.single(&sub, &op)
+			failed = code
+		}
+		if code != proto.ErrOK {
+			op = proto.Txn{TxnHeader: proto.TxnHeader{Type: proto.OpError}, Err: code}
+		}
+		txn.Ops = append(txn.Ops, op)
+	}
+	o.end(failed == proto.ErrOK)
+	return proto.ErrOK
+}
+
+// readable checks that a multi is well formed and that each of its operations may stand
+// in one. Source: MultiOperationRecord.java.
+func (p *preparer) readable(req *proto.Request) bool {
+	it := req.MultiIter()
+	var sub proto.Request
+	for {
+		more, err := it.Next(&sub)
+		if err != nil || !more {
+			return err == nil
+		}
+		switch sub.Op {
+		case proto.OpGetData, proto.OpGetChildren:
+			return false
+		case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer:
+			if sub.Flags < proto.FlagPersistent || sub.Flags >= proto.FlagTTL {
+				return false
+			}
+		case proto.OpCreateTTL:
+			if sub.Flags < proto.FlagPersistent || sub.Flags > proto.FlagPersistentSequentialTTL {
+				return false
+			}
+		}
+	}
+}
+
+// retype makes an operation what its flags say. Source: Op.java.
+func retype(sub *proto.Request) {
+	switch sub.Op {
+	case proto.OpCreate, proto.OpCreate2:
+		if sub.Flags == proto.FlagContainer {
+			sub.Op = proto.OpCreateContainer
+		}
+	case proto.OpCreateContainer:
+		if sub.Flags != proto.FlagContainer {
+			sub.Op = proto.OpCreate2
+		}
+	case proto.OpCreateTTL:
+		if sub.Flags < proto.FlagTTL {
+			sub.Op, sub.TTL = proto.OpCreate2, -1
+		}
+	}
+}
