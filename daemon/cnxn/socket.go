@@ -1,0 +1,124 @@
+package cnxn
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errAgain says that a socket has nothing to read, or takes no more, for now.
+var errAgain = errors.New("cnxn: socket is not ready")
+
+// errGone says that the peer has ended the connection.
+var errGone = errors.New("cnxn: peer has gone")
+
+// maxPieces is how many pieces of memory go into one system call.
+const maxPieces = 64
+
+// socket is a connected client socket that never blocks. All that cnxn wants of a
+// transport goes through its methods.
+type socket struct {
+	fd int // of the socket
+	ep int // of the epoll instance that watches it
+}
+
+// interest is what each socket is watched for. Edge-triggered: a change is told once,
+// so nothing has to be asked for or taken back while a connection lives.
+const interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+
+// watch has ep report the socket; tag comes back with each report.
+func (s socket) watch(tag int32) error {
+	ev := unix.EpollEvent{Events: interest & 0xffffffff, Fd: int32(s.fd), Pad: tag}
+	return unix.EpollCtl(s.ep, unix.EPOLL_CTL_ADD, s.fd, &ev)
+}
+
+// rearm has the socket reported once more if it is readable now.
+func (s socket) rearm(tag int32) {
+	ev := unix.EpollEvent{Events: interest & 0xffffffff, Fd: int32(s.fd), Pad: tag}
+	_ = unix.EpollCtl(s.ep, unix.EPOLL_CTL_MOD, s.fd, &ev) // fails only for a socket that is closed
+}
+
+// read fills b as far as there is input.
+func (s socket) read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(s.fd, b)
+		switch {
+		case err == nil && n > 0:
+			return n, nil
+		case err == nil:
+			return 0, errGone
+		case err == unix.EAGAIN:
+			return 0, errAgain
+		case err != unix.EINTR:
+			return 0, err
+		}
+	}
+}
+
+// write sends as much of b as the socket takes.
+func (s socket) write(b []byte) (int, error) {
+	for {
+		n, err := unix.Write(s.fd, b)
+		if err != unix.EINTR {
+			return written(n, err)
+		}
+	}
+}
+
+// writev sends as much of the pieces as the socket takes.
+func (s socket) writev(pieces [][]byte) (int, error) {
+	for {
+		n, err := unix.Writev(s.fd, pieces)
+		if err != unix.EINTR {
+			return written(n, err)
+		}
+	}
+}
+
+func written(n int, err error) (int, error) {
+	switch err {
+	case nil:
+		return n, nil
+	case unix.EAGAIN:
+		return 0, errAgain
+	}
+	return 0, err
+}
+
+// endOutput tells the peer that no more will come; its own input is still read.
+func (s socket) endOutput() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
+
+// end makes the socket readable and at its end, so that its poller closes it.
+func (s socket) end() { _ = unix.Shutdown(s.fd, unix.SHUT_RDWR) }
+
+func (s socket) close() { _ = unix.Close(s.fd) }
+
+// setListening gives a listening socket the options that accepted ones inherit.
+func setListening(fd int, keepAlive time.Duration) error {
+	set := func(level, opt, v int) error { return unix.SetsockoptInt(fd, level, opt, v) }
+	idle := max(int(keepAlive/time.Second), 1)
+	return errors.Join(
+		set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
+		set(unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+		set(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle),
+		set(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, max(idle/4, 1)),
+		set(unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4),
+	)
+}
+
+// accept takes one connection from a listening socket.
+func accept(fd int) (int, netip.AddrPort, error) {
+	nfd, sa, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	if err != nil {
+		return -1, netip.AddrPort{}, err
+	}
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return nfd, netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
+	case *unix.SockaddrInet6:
+		return nfd, netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
+	}
+	return nfd, netip.AddrPort{}, nil
+}
