@@ -1,0 +1,344 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/syndtr/goleveldb/leveldb"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// openLog opens the segments that hold txns above the image, newest first, and checks
+// that their groups follow one another.
+func (s *Store) openLog() error {
+	seqs, err := s.segments()
+	if err != nil {
+		return err
+	}
+	s.end = link{zxid: s.image.zxid}
+	var first *link
+	for i := len(seqs) - 1; i >= 0; i-- {
+		s.seq = max(s.seq, seqs[i])
+		dir := filepath.Join(s.opt.LogDir, segmentName(seqs[i]))
+		if first != nil && first.zxid <= s.image.zxid {
+			s.old = append(s.old, oldSegment{seq: seqs[i], dir: dir, bytes: diskUsage(s.fs, dir)})
+			continue
+		}
+		seg, head, err := s.checkSegment(seqs[i])
+		if err != nil {
+			return s.hint(err)
+		}
+		if seg == nil { // nothing was ever appended to it
+			if err := s.fs.RemoveAll(dir); err != nil {
+				return err
+			}
+			continue
+		}
+		if first != nil && seg.last != *first {
+			return s.hint(fmt.Errorf("%w: between %v in %s and the next segment, which follows %v, txns are missing",
+				ErrDamaged, seg.last.zxid, seg.dir, first.zxid))
+		}
+		first = &head
+		s.read = append(s.read, seg)
+	}
+	slices.Reverse(s.read)
+	slices.Reverse(s.old)
+	return s.joinImage(first)
+}
+
+// joinImage checks that log and image meet.
+func (s *Store) joinImage(first *link) error {
+	switch {
+	case first == nil && s.image.zxid > 0:
+		return s.hint(fmt.Errorf("%w: %s has no log, but the image is at %v", ErrDamaged, s.opt.LogDir, s.image.zxid))
+	case first == nil:
+		return nil
+	case first.zxid > s.image.zxid:
+		return fmt.Errorf("%w: the log begins after %v, but the image is at %v: txns in between are missing",
+			ErrDamaged, first.zxid, s.image.zxid)
+	}
+	s.end = s.read[len(s.read)-1].last
+	if s.end.zxid < s.image.zxid {
+		return s.hint(fmt.Errorf("%w: the image is at %v, but the log ends at %v",
+			ErrDamaged, s.image.zxid, s.end.zxid))
+	}
+	return nil
+}
+
+// hint says what to do about damage.
+func (s *Store) hint(err error) error {
+	if !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w; restore the directory from a backup, or give up what is damaged: "+
+		"'zkd recover --accept-loss' keeps what is whole and moves the rest aside", err)
+}
+
+// segments lists the log's segments by number.
+func (s *Store) segments() ([]uint64, error) {
+	names, err := s.fs.List(s.opt.LogDir)
+	if err != nil {
+		return nil, err
+	}
+	var seqs []uint64
+	for _, name := range names {
+		if seq, ok := parseSegment(name); ok {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs, nil
+}
+
+// checkSegment opens a segment and checks its chain. It returns nil for one without a
+// group, and else what its first group follows.
+func (s *Store) checkSegment(seq uint64) (*segment, link, error) {
+	seg, err := s.openSegment(seq, true)
+	if err != nil {
+		if s.unfinished(seq) {
+			return nil, link{}, nil
+		}
+		return nil, link{}, err
+	}
+	format, err := seg.db.Get([]byte{keyFormat}, nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		seg.close(s.log)
+		return nil, link{}, nil
+	}
+	if err == nil {
+		err = s.checkFormat(seg.dir, format)
+	}
+	var head link
+	if err == nil {
+		head, err = seg.checkChain()
+	}
+	if err != nil || seg.txns == 0 {
+		seg.close(s.log)
+		return nil, head, err
+	}
+	return seg, head, nil
+}
+
+// unfinished says whether a segment never got as far as being usable: its creation was
+// interrupted, so nothing in it was acknowledged.
+func (s *Store) unfinished(seq uint64) bool {
+	dir := filepath.Join(s.opt.LogDir, segmentName(seq))
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return false
+	}
+	l, err := readSeal(s.fs, dir, names)
+	return err == nil && (l.manifest == noManifest || len(l.journals) == 0) && !hasDatabase(names)
+}
+
+func (seg *segment) checkChain() (head link, err error) {
+	err = seg.groups(func(g group) error {
+		switch {
+		case seg.txns == 0:
+			head = g.prev
+		case g.prev != seg.last:
+			return fmt.Errorf("%w: between %v and %v txns are missing", ErrDamaged, seg.last.zxid, g.first)
+		}
+		if g.first <= g.prev.zxid || g.last < g.first {
+			return fmt.Errorf("%w: the zxids of the group of %v do not ascend", ErrDamaged, g.first)
+		}
+		seg.last = link{g.last, g.sum}
+		seg.txns += g.count
+		return nil
+	})
+	return head, err
+}
+
+// Replay calls f for the txns above after, in order, and then lets go of the segments
+// that were open for it. It is called once, before the first Append.
+func (s *Store) Replay(after proto.Zxid, f func(zxid proto.Zxid, txn []byte) error) error {
+	for _, seg := range s.read {
+		err := seg.groups(func(g group) error {
+			if g.last <= after {
+				return nil
+			}
+			return g.each(func(zxid proto.Zxid, txn []byte) error {
+				if zxid <= after {
+					return nil
+				}
+				return f(zxid, txn)
+			})
+		})
+		if err != nil {
+			return s.hint(err)
+		}
+	}
+	for _, seg := range s.read {
+		seg.close(s.log)
+		s.retire(seg, diskUsage(s.fs, seg.dir))
+	}
+	s.read = nil
+	return nil
+}
+
+func (s *Store) retire(seg *segment, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.old = append(s.old, oldSegment{seg.seq, seg.dir, size, seg.last.zxid})
+}
+
+// Append makes a batch durable. When it returns without an error, every txn of the
+// batch is on the disk. With ErrNoSpace none of them counts, and the same batch may be
+// appended again; any other error is final.
+func (s *Store) Append(b *proto.LogBatch) error {
+	if err := s.fail.get(); err != nil {
+		return err
+	}
+	start := time.Now()
+	s.mu.Lock()
+	s.status.SyncStarted = start
+	s.mu.Unlock()
+	err := s.appendAll(b)
+	took := time.Since(start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.SyncStarted = time.Time{}
+	s.status.NoSpace = errors.Is(err, ErrNoSpace)
+	if err != nil {
+		return err
+	}
+	s.status.LastLogged = s.end.zxid
+	s.status.Syncs++
+	s.status.LastSync, s.status.MaxSync = took, max(s.status.MaxSync, took)
+	if took > s.opt.SlowSync {
+		s.status.SlowSyncs++
+		s.log.WithFields(logrus.Fields{"zxid": s.end.zxid, "ms": took.Milliseconds()}).
+			Warn("the log took long to write; the disk is slow or busy")
+	}
+	return nil
+}
+
+// appendAll appends what is not durable yet of a batch, group by group.
+func (s *Store) appendAll(b *proto.LogBatch) error {
+	from := 0
+	for from < b.Len() && b.Entries[from].Zxid <= s.end.zxid {
+		from++ // durable since an earlier try
+	}
+	for from < b.Len() {
+		to := from + 1
+		for to < b.Len() && b.Entries[to].End-b.Entries[from].Off <= maxGroup {
+			to++
+		}
+		if err := s.appendGroup(b, from, to); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+func (s *Store) appendGroup(b *proto.LogBatch, from, to int) error {
+	var end link
+	s.buf, end = appendGroup(s.buf[:0], b, from, to, s.end)
+	if s.cur != nil && s.cur.txns > 0 && s.cur.bytes+int64(len(s.buf)) > s.opt.SegmentBytes {
+		s.closeCurrent()
+	}
+	if err := s.haveSegment(); err != nil {
+		return err
+	}
+	if err := s.cur.append(groupKey(b.Entries[from].Zxid), s.buf, !s.opt.NoSync); err != nil {
+		err = s.failed(err)
+		s.closeCurrent() // what it ends in is cut when it is read
+		return err
+	}
+	s.end, s.cur.last = end, end
+	s.cur.txns += to - from
+	if s.next == nil && s.cur.bytes > s.opt.SegmentBytes/2 {
+		s.next = s.prepare(s.seq + 1)
+	}
+	return nil
+}
+
+// haveSegment makes sure that there is a segment to append to.
+func (s *Store) haveSegment() (err error) {
+	if s.cur != nil {
+		return nil
+	}
+	if s.next != nil {
+		s.cur, err = s.next.wait()
+		s.next = nil
+	} else {
+		s.cur, err = s.createSegment(s.seq + 1)
+	}
+	if err != nil {
+		s.cur = nil
+		return s.failed(err)
+	}
+	s.seq = s.cur.seq
+	return nil
+}
+
+// closeCurrent turns the current segment into an old one. LevelDB takes its time to
+// close, so it does so on the side.
+func (s *Store) closeCurrent() {
+	seg := s.cur
+	s.cur = nil
+	s.retire(seg, seg.bytes)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		seg.close(s.log)
+	}()
+	if s.fail.get() != nil {
+		<-done
+	}
+}
+
+// preparation is a segment that is being made ahead of time.
+type preparation struct {
+	done chan struct{}
+	seg  *segment
+	err  error
+}
+
+func (s *Store) prepare(seq uint64) *preparation {
+	p := &preparation{done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.seg, p.err = s.createSegment(seq)
+	}()
+	return p
+}
+
+func (p *preparation) wait() (*segment, error) {
+	<-p.done
+	return p.seg, p.err
+}
+
+func (p *preparation) discard(s *Store) {
+	if seg, err := p.wait(); err == nil {
+		seg.close(s.log)
+	}
+}
+
+// trim deletes old segments that the image makes superfluous, but keeps KeepBytes.
+func (s *Store) trim(image proto.Zxid) {
+	s.mu.Lock()
+	var kept int64
+	cut := len(s.old)
+	for cut > 0 && kept < s.opt.KeepBytes {
+		cut--
+		kept += s.old[cut].bytes
+	}
+	for cut > 0 && s.old[cut-1].last > image {
+		cut--
+	}
+	gone := s.old[:cut:cut]
+	s.old = slices.Clone(s.old[cut:])
+	s.mu.Unlock()
+	for _, o := range gone {
+		if err := s.fs.RemoveAll(o.dir); err != nil {
+			s.log.WithError(err).WithField("dir", o.dir).Warn("an old log segment cannot be deleted")
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"github.com/syndtr/goleveldb/leveldb"
+	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Keys of a segment.
+const (
+	keyFormat = 'f' // format and stamp
+	keyGroup  = 'g' // + zxid of the first txn, 8 bytes
+)
+
+// memSlack is what a segment's memory table has room for beyond the segment's size, so
+// that LevelDB never writes a table for it.
+const memSlack = 3 << 20
+
+// segment is one LevelDB database of the log.
+type segment struct {
+	seq   uint64
+	dir   string
+	db    *leveldb.DB
+	bytes int64 // appended
+	last  link  // of the newest group
+	txns  int
+	batch leveldb.Batch
+}
+
+func segmentName(seq uint64) string { return fmt.Sprintf("log-%010d", seq) }
+
+func parseSegment(name string) (seq uint64, ok bool) {
+	n, err := fmt.Sscanf(name, "log-%d", &seq)
+	return seq, err == nil && n == 1 && segmentName(seq) == name
+}
+
+func segmentOptions(size int64, readOnly bool) *opt.Options {
+	return &opt.Options{
+		Strict:                       opt.StrictAll,
+		Compression:                  opt.NoCompression,
+		WriteBuffer:                  int(size) + memSlack,
+		DisableLargeBatchTransaction: true,
+		NoWriteMerge:                 true,
+		DisableBufferPool:            true,
+		DisableBlockCache:            true,
+		DisableSeeksCompaction:       true,
+		OpenFilesCacheCapacity:       16,
+		ReadOnly:                     readOnly,
+		ErrorIfMissing:               readOnly,
+		DisableCompactionBackoff:     true,
+		CompactionL0Trigger:          1 << 20,
+		WriteL0SlowdownTrigger:       1 << 20,
+		WriteL0PauseTrigger:          1 << 20,
+	}
+}
+
+// createSegment makes an empty segment for new groups.
+func (s *Store) createSegment(seq uint64) (*segment, error) {
+	dir := filepath.Join(s.opt.LogDir, segmentName(seq))
+	if err := s.fs.RemoveAll(dir); err != nil {
+		return nil, s.failed(err)
+	}
+	seg, err := s.openSegment(seq, false)
+	if err == nil {
+		err = seg.db.Put([]byte{keyFormat}, s.format(), &opt.WriteOptions{Sync: true})
+		if err != nil {
+			seg.db.Close()
+		}
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.opt.LogDir)
+	}
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return seg, nil
+}
+
+// failed classifies an error of the file system or LevelDB.
+func (s *Store) failed(err error) error {
+	switch {
+	case noSpace(err):
+		return errors.Join(ErrNoSpace, err)
+	case errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign):
+		return err
+	}
+	return s.fail.set(err)
+}
+
+// openSegment opens a segment's database.
+func (s *Store) openSegment(seq uint64, readOnly bool) (*segment, error) {
+	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq))}
+	stor, err := openStorage(s.fs, seg.dir, s.log, &s.fail, storageOptions{
+		reserve: s.opt.reserve(), readOnly: readOnly,
+	})
+	if err != nil {
+		return nil, err
+	}
+	seg.db, err = leveldb.Open(stor, segmentOptions(s.opt.SegmentBytes, readOnly))
+	if err != nil {
+		return nil, damaged(seg.dir, err)
+	}
+	return seg, nil
+}
+
+// damaged turns LevelDB's word for corruption into the store's.
+func damaged(dir string, err error) error {
+	var c *storage.ErrCorrupted
+	if ldberrors.IsCorrupted(err) || errors.As(err, &c) {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
+	}
+	return err
+}
+
+// append writes one group and, if sync is set, makes it durable.
+func (seg *segment) append(key [9]byte, value []byte, sync bool) error {
+	seg.batch.Reset()
+	seg.batch.Put(key[:], value)
+	if err := seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: sync}); err != nil {
+		return err
+	}
+	seg.bytes += int64(len(value))
+	return nil
+}
+
+func groupKey(first proto.Zxid) (key [9]byte) {
+	key[0] = keyGroup
+	binary.BigEndian.PutUint64(key[1:], uint64(first))
+	return key
+}
+
+// groups calls f for the segment's groups in order.
+func (seg *segment) groups(f func(group) error) error {
+	it := seg.db.NewIterator(util.BytesPrefix([]byte{keyGroup}), nil)
+	defer it.Release()
+	for it.Next() {
+		g, err := parseGroup(it.Value())
+		if err == nil && groupKey(g.first) != [9]byte(it.Key()) {
+			err = fmt.Errorf("%w: the group of %v has another group's key", ErrDamaged, g.first)
+		}
+		if err == nil {
+			err = f(g)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", seg.dir, err)
+		}
+	}
+	return damaged(seg.dir, it.Error())
+}
+
+// close closes the segment's database.
+func (seg *segment) close(log logrus.FieldLogger) {
+	if seg.db == nil {
+		return
+	}
+	if err := seg.db.Close(); err != nil {
+		log.WithError(err).WithField("dir", seg.dir).Warn("a log segment did not close cleanly")
+	}
+	seg.db = nil
+}
