@@ -1,0 +1,214 @@
+package server
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+)
+
+const (
+	// durableSlice is how many transactions are applied before the lock is let go and
+	// their replies are sent.
+	durableSlice = 256
+	// manyConns is the number of connections from which on other goroutines send a
+	// step's output: the one who stepped has sockets to read.
+	manyConns = 128
+)
+
+// kind is what an input is.
+type kind uint8
+
+const (
+	kindOpen kind = iota
+	kindInput
+	kindDrained // the connection's output has drained
+	kindClosed
+	kindTick
+)
+
+// input is something the replica is to be stepped with.
+type input struct {
+	kind kind
+	c    *client
+	buf  *cnxn.Buffer
+}
+
+// stepping is the state of flat combining.
+type stepping struct {
+	lock    sync.Mutex // the step lock: who has it steps the replica
+	replica stepper
+	start   time.Time // of monotonic time
+
+	inbox    sync.Mutex // of inputs
+	inputs   []input    // brought while somebody else was stepping
+	waiting  atomic.Int64
+	durable  atomic.Int64 // zxid up to which the log is durable
+	reported atomic.Int64 // the same, as far as the replica knows; set under the step lock
+
+	// What follows is guarded by the step lock.
+	now         replica.Now
+	taken       []input   // spare for inputs
+	outstanding int       // requests without a reply, of all clients
+	stalled     []*client // have input that waits for others' replies
+	stopping    bool      // input waits for good
+}
+
+var effectsPool = sync.Pool{New: func() any { return new(replica.Effects) }}
+
+// clock is the time now for an input.
+func (st *stepping) clock() replica.Now {
+	t := time.Now()
+	return replica.Now{
+		Wall: proto.Millis(t.UnixMilli()),
+		Mono: proto.Millis(t.Sub(st.start) / time.Millisecond),
+	}
+}
+
+// submit steps the replica with an input, or leaves it to the one who is stepping.
+func (s *Server) submit(in input) {
+	st := &s.step
+	if !st.busy() && st.lock.TryLock() {
+		st.now = st.clock()
+		s.handle(in)
+		s.finish()
+	} else {
+		st.inbox.Lock()
+		st.inputs = append(st.inputs, in)
+		st.waiting.Add(1)
+		st.inbox.Unlock()
+	}
+	s.combine()
+}
+
+// busy says whether somebody has left work to the one who steps.
+func (st *stepping) busy() bool {
+	return st.waiting.Load() > 0 || st.durable.Load() > st.reported.Load()
+}
+
+// combine steps until nothing waits, or somebody else is at it. Whoever lets go of the
+// step lock has to call it, because inputs may have been left to him.
+func (s *Server) combine() {
+	st := &s.step
+	for st.busy() && st.lock.TryLock() {
+		st.now = st.clock()
+		s.handleAll()
+		s.finish()
+	}
+}
+
+// hold runs f under the step lock, as a step of its own.
+func (s *Server) hold(f func()) {
+	s.step.lock.Lock()
+	s.step.now = s.step.clock()
+	f()
+	s.finish()
+	s.combine()
+	s.log.wakeIfDue()
+}
+
+// handleAll empties the inbox; the lock is held.
+func (s *Server) handleAll() {
+	st := &s.step
+	st.inbox.Lock()
+	batch := st.inputs
+	st.inputs, st.taken = st.taken, nil
+	st.inbox.Unlock()
+	for _, in := range batch {
+		s.handle(in)
+	}
+	st.waiting.Add(-int64(len(batch)))
+	clear(batch)
+	st.taken = batch[:0]
+	s.handleDurable()
+}
+
+// handle steps the replica with one input; the lock is held.
+func (s *Server) handle(in input) {
+	r, now := s.step.replica, s.step.now
+	switch in.kind {
+	case kindOpen:
+		r.Connect(now, &in.c.Conn)
+	case kindInput:
+		s.feed(in.c, in.buf)
+	case kindDrained:
+		s.resume(in.c)
+	case kindClosed:
+		s.forget(in.c)
+	case kindTick:
+		r.Tick(now)
+		s.ticked.Store(int64(now.Mono))
+	}
+}
+
+// confirm tells that the log is durable up to zxid.
+func (s *Server) confirm(zxid proto.Zxid) {
+	s.step.durable.Store(int64(zxid))
+	s.combine()
+}
+
+// handleDurable reports a slice of what has become durable; the lock is held.
+func (s *Server) handleDurable() {
+	st := &s.step
+	zxid, done := proto.Zxid(st.durable.Load()), proto.Zxid(st.reported.Load())
+	if zxid <= done {
+		return
+	}
+	if zxid.Epoch() == done.Epoch() {
+		zxid = min(zxid, done+durableSlice)
+	}
+	st.replica.Durable(st.now, zxid)
+	st.reported.Store(int64(zxid))
+}
+
+// finish ends a step: it takes the effects, lets go of the lock, and sends the output.
+func (s *Server) finish() {
+	st := &s.step
+	e := effectsPool.Get().(*replica.Effects)
+	st.replica.Effects(e)
+	for _, c := range e.Conns {
+		s.settle(c.Owner.(*client))
+	}
+	if e.Log != nil {
+		s.log.add(e.Log)
+	}
+	st.lock.Unlock()
+	s.send(e)
+}
+
+// send flushes the connections that got output.
+func (s *Server) send(e *replica.Effects) {
+	if len(e.Conns) < manyConns {
+		flushAll(e.Conns)
+		recycle(e)
+		return
+	}
+	parts := runtime.GOMAXPROCS(0)
+	var left atomic.Int32
+	left.Store(int32(parts))
+	for i := range parts {
+		part := e.Conns[i*len(e.Conns)/parts : (i+1)*len(e.Conns)/parts]
+		s.senders.Go(func() {
+			flushAll(part)
+			if left.Add(-1) == 0 {
+				recycle(e)
+			}
+		})
+	}
+}
+
+func flushAll(conns []*replica.Conn) {
+	for _, c := range conns {
+		c.Owner.(*client).cn.Flush()
+	}
+}
+
+func recycle(e *replica.Effects) {
+	clear(e.Conns)
+	e.Conns, e.Log = e.Conns[:0], nil
+	effectsPool.Put(e)
+}
