@@ -28,6 +28,7 @@ type Conn struct {
 	held     atomic.Int64 // bytes of input with the handler
 	queued   atomic.Int64 // bytes of output not sent yet
 	paused   atomic.Bool  // input is not read until held and queued have gone down
+	wanted   atomic.Bool  // the handler waits for queued to go down
 
 	mu       sync.Mutex // of what follows; held for moments, never over a system call that moves data
 	head     *chunk     // output, oldest first; nil if there is none
@@ -36,6 +37,7 @@ type Conn struct {
 	blocked  bool // the socket took no more; the poller goes on when it is writable
 	retry    bool // the socket became writable while somebody was writing
 	state    state
+	ended    bool // an aborted socket has been ended, which its poller will see
 	unclosed bool // the poller has let go, but the socket is left for the one who is flushing
 }
 
@@ -80,41 +82,37 @@ func (c *Conn) RemoteAddr() string { return javaAddr(c.peer) }
 // Queued is the number of bytes of output that the socket has not taken yet.
 func (c *Conn) Queued() int64 { return c.queued.Load() }
 
-// Full tells that output has piled up so far that the handler should leave further
-// requests of this connection alone until its output has drained.
-func (c *Conn) Full() bool { return c.queued.Load() >= int64(c.p.ports.opts.QueueSoft) }
+// Full tells that output has piled up so far, more included, that the handler should
+// leave further requests of this connection alone. Handler.Drained then tells when.
+func (c *Conn) Full(more int) bool {
+	if !c.full(more) {
+		return false
+	}
+	c.wanted.Store(true)
+	// The output may have drained before it could see that somebody waits.
+	return c.full(more) || !c.wanted.CompareAndSwap(true, false)
+}
 
-// CloseAfterFlush closes the connection once all that is queued has been sent. No more
-// is taken, and no more input is handed over.
+func (c *Conn) full(more int) bool {
+	return c.queued.Load()+int64(more) >= int64(c.p.ports.opts.QueueSoft)
+}
+
+// CloseAfterFlush has Flush close the connection once all that is queued has been sent.
+// No more is taken, and no more input is handed over.
 func (c *Conn) CloseAfterFlush() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.state == stateOpen {
 		c.state = stateClosing
 		c.p.ports.sweeper.closing(c)
-		if c.head == nil && !c.flushing {
-			c.linger()
-		}
 	}
-	c.mu.Unlock()
 }
 
-// Abort closes the connection at once, whatever is queued.
+// Abort has Flush close the connection without regard to what is queued.
 func (c *Conn) Abort() {
 	c.mu.Lock()
-	c.abort()
-	c.mu.Unlock()
-}
-
-// abort needs c.mu. The poller sees the end of the input and does the rest.
-func (c *Conn) abort() {
-	if c.state < stateAborted {
-		c.state = stateAborted
-		c.sock.end()
-		c.sock.rearm(c.tag)
-		if !c.flushing {
-			c.dropOutput()
-		}
-	}
+	defer c.mu.Unlock()
+	c.state = max(c.state, stateAborted)
 }
 
 // linger ends the output of a connection, of which everything is sent, and leaves it to
@@ -127,7 +125,7 @@ func (c *Conn) linger() {
 }
 
 // overfull says whether input has to wait for what is held or queued.
-func (c *Conn) overfull() bool { return c.held.Load() >= heldMax || c.Full() }
+func (c *Conn) overfull() bool { return c.held.Load() >= heldMax || c.full(0) }
 
 // pause stops the reading of input if it has to wait, and says so.
 func (c *Conn) pause() bool {
@@ -143,8 +141,12 @@ func (c *Conn) pause() bool {
 	return true
 }
 
-// resume has a paused connection read again once enough has drained.
+// resume has a paused connection read again once enough has drained, and tells the
+// handler if it waits for that.
 func (c *Conn) resume() {
+	if c.wanted.Load() && !c.full(0) && c.wanted.CompareAndSwap(true, false) {
+		c.p.ports.handler.Drained(c)
+	}
 	if c.paused.Load() && !c.overfull() && c.paused.CompareAndSwap(true, false) {
 		c.mu.Lock()
 		if c.state < stateAborted {

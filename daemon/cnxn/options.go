@@ -78,6 +78,8 @@ type Handler interface {
 	Open(c *Conn)
 	// Input hands over whole frames. The handler owns buf until it calls buf.Release.
 	Input(c *Conn, buf *Buffer)
+	// Drained tells that output of a connection that was Full has been sent.
+	Drained(c *Conn)
 	// Closed tells that a connection which was announced is gone.
 	Closed(c *Conn)
 	// FourLetter answers a four-letter word; known is false for what is none. It runs on

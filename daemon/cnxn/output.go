@@ -73,7 +73,7 @@ func (c *Conn) Queue(out *proto.Out) {
 		out.Reset()
 	case c.queued.Load() > int64(c.p.ports.opts.QueueHard):
 		c.p.ports.slow(c)
-		c.abort()
+		c.state = stateAborted
 		out.Reset()
 	default:
 		c.queued.Add(n)
@@ -119,41 +119,37 @@ func countFrames(out *proto.Out) (n int64) {
 }
 
 // Flush writes queued output as far as the socket takes it; the poller goes on with the
-// rest when there is room. It does not block. It must not be called with a lock held that
-// the Handler takes.
+// rest when there is room. It also closes a connection that is to be closed. It does not
+// block. It must not be called with a lock held that the Handler takes.
 func (c *Conn) Flush() {
 	c.mu.Lock()
-	if c.flushing || c.blocked || c.head == nil {
-		c.mu.Unlock()
+	if c.flushing {
+		c.mu.Unlock() // who is at it does all
 		return
 	}
 	c.flushing = true
-	for c.head != nil && c.state < stateAborted {
+	for c.head != nil && !c.blocked && c.state < stateAborted {
 		k := c.head
 		c.mu.Unlock()
 		n, err := k.write(c.sock)
 		c.mu.Lock()
-		if !c.wrote(k, n, err) {
-			break
-		}
+		c.wrote(k, n, err)
 	}
-	c.flushed()
+	c.settle()
 	c.mu.Unlock()
 	c.resume()
 }
 
-// wrote accounts for a write of k and says whether to go on. It needs c.mu.
-func (c *Conn) wrote(k *chunk, n int, err error) bool {
+// wrote accounts for a write of k. It needs c.mu.
+func (c *Conn) wrote(k *chunk, n int, err error) {
 	k.sent += n
 	c.queued.Add(-int64(n))
 	switch {
-	case err == errAgain && c.retry:
-		c.retry = false
 	case err == errAgain:
-		c.blocked = true
-		return false
+		c.blocked = !c.retry
+		c.retry = false
 	case err != nil:
-		c.abort()
+		c.state = max(c.state, stateAborted)
 	case k.sent == k.out.Len():
 		c.head = k.next
 		if c.head == nil {
@@ -161,21 +157,23 @@ func (c *Conn) wrote(k *chunk, n int, err error) bool {
 		}
 		k.free()
 	}
-	return true
 }
 
-// flushed ends a turn of flushing. It needs c.mu.
-func (c *Conn) flushed() {
+// settle ends a turn of flushing. It needs c.mu.
+func (c *Conn) settle() {
 	c.flushing, c.retry = false, false
 	switch {
-	case c.state >= stateAborted:
-		c.dropOutput()
-		if c.unclosed {
-			c.unclosed = false
-			c.sock.close()
-		}
 	case c.state == stateClosing && c.head == nil:
 		c.linger()
+	case c.state == stateAborted && !c.ended:
+		c.ended = true
+		c.dropOutput()
+		c.sock.end()
+		c.sock.rearm(c.tag)
+	case c.unclosed:
+		c.unclosed = false
+		c.dropOutput()
+		c.sock.close()
 	}
 }
 

@@ -190,7 +190,10 @@ func (p *Ports) Close() error {
 		close(empty)
 	}
 	p.mu.Unlock()
-	p.Visit((*Conn).Abort)
+	p.Visit(func(c *Conn) {
+		c.Abort()
+		c.Flush()
+	})
 	<-empty
 	close(p.stop)
 	var errs []error

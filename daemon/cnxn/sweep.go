@@ -83,16 +83,20 @@ func (s *sweeper) sweep(now time.Time) {
 	}
 	for _, c := range over {
 		c.Abort()
+		c.Flush()
 	}
 }
 
-// abortOpen aborts a connection that is not ending already, and says whether it was so.
+// abortOpen closes a connection that is not ending already, and says whether it was so.
 func (c *Conn) abortOpen() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != stateOpen {
-		return false
+	open := c.state == stateOpen
+	if open {
+		c.state = stateAborted
 	}
-	c.abort()
-	return true
+	c.mu.Unlock()
+	if open {
+		c.Flush()
+	}
+	return open
 }

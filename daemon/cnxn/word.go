@@ -39,15 +39,16 @@ func (c *Conn) answer(word string, arg []byte) {
 	if !known {
 		c.p.ports.badFrame(c)
 		c.Abort()
+		c.Flush()
 		return
 	}
 	c.p.ports.stats.words.Add(1)
 	c.mu.Lock()
-	if c.state == stateOpen && len(text) > 0 {
+	if len(text) > 0 && c.state == stateOpen {
 		c.queued.Add(int64(len(text)))
 		c.append(&proto.Out{B: text})
 	}
 	c.mu.Unlock()
-	c.Flush()
 	c.CloseAfterFlush()
+	c.Flush()
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"slices"
-	"sync/atomic"
 
 	"github.com/zkd-project/zkd/daemon/cnxn"
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -18,13 +17,10 @@ type client struct {
 	replica.Conn
 	cn *cnxn.Conn
 
-	pending int            // requests without a reply, as counted in stepping.outstanding
 	wait    []*cnxn.Buffer // input that has to wait, oldest first
-	queued  bool           // listed in stepping.stalled
-	gone    bool           // its socket is closed
+	stalled bool           // listed in stepping.stalled
 	ending  bool           // its socket is to be closed
-
-	stuck atomic.Bool // input waits for the output to drain
+	gone    bool           // its socket is closed
 }
 
 // handler makes a server the handler of its client ports.
@@ -47,6 +43,7 @@ func (h handler) Input(cn *cnxn.Conn, buf *cnxn.Buffer) {
 // Drained implements cnxn.Handler.
 func (h handler) Drained(cn *cnxn.Conn) {
 	h.s.submit(input{kind: kindDrained, c: cn.Owner.(*client)})
+	h.s.log.wakeIfDue() // the caller may be somebody who never calls Idle
 }
 
 // Closed implements cnxn.Handler.
@@ -67,7 +64,7 @@ func (h handler) Idle(detach func()) { h.s.appendHere(detach) }
 
 // feed takes input from a connection; the step lock is held.
 func (s *Server) feed(c *client, buf *cnxn.Buffer) {
-	if c.gone {
+	if c.gone || c.ending {
 		buf.Release()
 		return
 	}
@@ -88,7 +85,6 @@ func (s *Server) eat(c *client) {
 				break
 			}
 			s.step.replica.Input(s.step.now, &c.Conn, frame)
-			s.count(c)
 		}
 		if buf.Frames() > 0 {
 			return
@@ -96,54 +92,57 @@ func (s *Server) eat(c *client) {
 		buf.Release()
 		c.wait = slices.Delete(c.wait, 0, 1)
 	}
-	c.wait = nil
-	if c.pending == 0 {
+	if c.Pending() == 0 {
 		cnxn.Reclaim(&c.Out)
 	}
 }
 
-// mayGo says whether the next request of c may be taken up; if not, what it waits for
-// will call eat again.
+// mayGo says whether the next request of c may be taken up. If not, eat is called again
+// when there is reason to.
 func (s *Server) mayGo(c *client) bool {
 	switch st := &s.step; {
 	case st.stopping:
 		return false
-	case c.pending > 0 && (st.outstanding >= s.opts.Outstanding || c.pending >= pipelineMax):
-		if !c.queued {
-			c.queued = true
+	case c.Pending() > 0 && (c.Pending() >= pipelineMax || s.crowded()):
+		if !c.stalled {
+			c.stalled = true
 			st.stalled = append(st.stalled, c)
-			s.stats.stalled.Add(1)
+			s.count.stalled.Add(1)
 		}
 		return false
-	case c.cn.Full(c.Out.Len()):
-		c.stuck.Store(true)
-		return false
 	}
-	return true
+	return !c.cn.Full(c.Out.Len())
 }
 
-// count brings outstanding up to date with c.
-func (s *Server) count(c *client) {
-	n := c.Pending()
-	s.step.outstanding += n - c.pending
-	c.pending = n
+// crowded says whether too many requests are under way.
+func (s *Server) crowded() bool { return s.step.replica.Status().Outstanding >= s.opts.Outstanding }
+
+// unstall goes on with input that waited for replies, oldest first.
+func (s *Server) unstall() {
+	st := &s.step
+	st.freed = false
+	list := st.stalled
+	st.stalled = nil
+	for _, c := range list {
+		c.stalled = false
+		s.eat(c)
+	}
 }
 
-// settle queues what the replica has for a connection.
+// settle takes what the replica has for a connection; the step lock is held.
 func (s *Server) settle(c *client) {
 	if c.gone {
 		c.Out.Reset()
 		cnxn.Reclaim(&c.Out)
 		return
 	}
-	s.count(c)
 	c.cn.Queue(&c.Out)
-	if c.pending > 0 {
-		cnxn.Lend(&c.Out, c.pending)
+	if n := c.Pending(); n > 0 {
+		cnxn.Lend(&c.Out, n)
 	}
 	if (c.Close || c.Abort) && !c.ending {
 		c.ending = true
-		s.drop(c)
+		c.drop()
 		if c.Abort {
 			c.cn.Abort()
 		} else {
@@ -152,34 +151,8 @@ func (s *Server) settle(c *client) {
 	}
 }
 
-// resume goes on with the input of a connection whose output has drained.
-func (s *Server) resume(c *client) {
-	c.stuck.Store(false)
-	if !c.gone {
-		s.eat(c)
-	}
-}
-
-// resumeStalled goes on with input that waited for requests of others, oldest first.
-func (s *Server) resumeStalled() {
-	st := &s.step
-	if st.outstanding >= s.opts.Outstanding {
-		return
-	}
-	list := st.stalled
-	st.stalled = nil
-	for i, c := range list {
-		if st.outstanding >= s.opts.Outstanding {
-			st.stalled = append(list[i:], st.stalled...)
-			return
-		}
-		c.queued = false
-		s.eat(c)
-	}
-}
-
 // drop lets go of input that nobody will ever take up.
-func (s *Server) drop(c *client) {
+func (c *client) drop() {
 	for _, buf := range c.wait {
 		buf.Release()
 	}
@@ -189,9 +162,9 @@ func (s *Server) drop(c *client) {
 // forget ends a connection whose socket is closed.
 func (s *Server) forget(c *client) {
 	s.step.replica.Disconnect(&c.Conn)
-	s.count(c)
-	s.drop(c)
+	s.step.freed = true
 	c.gone = true
+	c.drop()
 	c.Out.Reset()
 	cnxn.Reclaim(&c.Out)
 }

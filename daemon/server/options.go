@@ -23,7 +23,7 @@ type Options struct {
 
 	// Outstanding is the number of requests without a reply from which on a connection
 	// that waits for one is not read; default 1000. Source: globalOutstandingLimit.
-	Outstanding int
+	Outstanding int64
 	Image       ImagePolicy
 	// Drain is how long a stop waits for requests under way; default 2 s.
 	Drain time.Duration
@@ -68,6 +68,7 @@ type stepper interface {
 	Durable(now replica.Now, zxid proto.Zxid)
 	Tick(now replica.Now)
 	Effects(e *replica.Effects)
+	Status() replica.Status
 }
 
 // appender is the log: a *store.Store, or a stand-in.

@@ -42,7 +42,6 @@ type input struct {
 type stepping struct {
 	lock    sync.Mutex // the step lock: who has it steps the replica
 	replica stepper
-	start   time.Time // of monotonic time
 
 	inbox    sync.Mutex // of inputs
 	inputs   []input    // brought while somebody else was stepping
@@ -51,21 +50,24 @@ type stepping struct {
 	reported atomic.Int64 // the same, as far as the replica knows; set under the step lock
 
 	// What follows is guarded by the step lock.
-	now         replica.Now
-	taken       []input   // spare for inputs
-	outstanding int       // requests without a reply, of all clients
-	stalled     []*client // have input that waits for others' replies
-	stopping    bool      // input waits for good
+	now      replica.Now
+	taken    []input   // spare for inputs
+	stalled  []*client // have input that waits for replies, oldest first
+	freed    bool      // there may be room for what is stalled
+	stopping bool      // input waits for good
 }
 
 var effectsPool = sync.Pool{New: func() any { return new(replica.Effects) }}
 
-// clock is the time now for an input.
-func (st *stepping) clock() replica.Now {
+// started is the zero of monotonic time.
+var started = time.Now()
+
+// Now is the time for an input. Monotonic time counts from the start of the process.
+func Now() replica.Now {
 	t := time.Now()
 	return replica.Now{
 		Wall: proto.Millis(t.UnixMilli()),
-		Mono: proto.Millis(t.Sub(st.start) / time.Millisecond),
+		Mono: proto.Millis(t.Sub(started) / time.Millisecond),
 	}
 }
 
@@ -73,7 +75,7 @@ func (st *stepping) clock() replica.Now {
 func (s *Server) submit(in input) {
 	st := &s.step
 	if !st.busy() && st.lock.TryLock() {
-		st.now = st.clock()
+		st.now = Now()
 		s.handle(in)
 		s.finish()
 	} else {
@@ -95,7 +97,7 @@ func (st *stepping) busy() bool {
 func (s *Server) combine() {
 	st := &s.step
 	for st.busy() && st.lock.TryLock() {
-		st.now = st.clock()
+		st.now = Now()
 		s.handleAll()
 		s.finish()
 	}
@@ -104,7 +106,7 @@ func (s *Server) combine() {
 // hold runs f under the step lock, as a step of its own.
 func (s *Server) hold(f func()) {
 	s.step.lock.Lock()
-	s.step.now = s.step.clock()
+	s.step.now = Now()
 	f()
 	s.finish()
 	s.combine()
@@ -136,7 +138,7 @@ func (s *Server) handle(in input) {
 	case kindInput:
 		s.feed(in.c, in.buf)
 	case kindDrained:
-		s.resume(in.c)
+		s.eat(in.c)
 	case kindClosed:
 		s.forget(in.c)
 	case kindTick:
@@ -163,11 +165,15 @@ func (s *Server) handleDurable() {
 	}
 	st.replica.Durable(st.now, zxid)
 	st.reported.Store(int64(zxid))
+	st.freed = true
 }
 
 // finish ends a step: it takes the effects, lets go of the lock, and sends the output.
 func (s *Server) finish() {
 	st := &s.step
+	if st.freed && len(st.stalled) > 0 {
+		s.unstall()
+	}
 	e := effectsPool.Get().(*replica.Effects)
 	st.replica.Effects(e)
 	for _, c := range e.Conns {

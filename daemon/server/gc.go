@@ -1,0 +1,43 @@
+package server
+
+import (
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	gcPeriod      = time.Second
+	gcHeadroomMin = 8 << 20  // bytes that may become garbage before it is collected
+	gcHeadroomMax = 64 << 20 // the same, for a large tree
+	gcPercentMax  = 400
+)
+
+// paceGC keeps the memory that waits to be collected within bounds: GOGC alone would let
+// a tree of a gigabyte grow to two. It is cheap to collect often, since the tree has next
+// to no pointers.
+func (s *Server) paceGC() {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	tick := time.NewTicker(gcPeriod)
+	defer tick.Stop()
+	percent := 0
+	for {
+		metrics.Read(sample)
+		if want := gcPercent(sample[0].Value.Uint64()); want*10 < percent*9 || want*9 > percent*10 {
+			percent = want
+			debug.SetGCPercent(want)
+		}
+		select {
+		case <-s.stopped:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// gcPercent is the GOGC for so many bytes of live heap.
+func gcPercent(live uint64) int {
+	live = max(live, 1<<20)
+	headroom := min(max(live/4, gcHeadroomMin), gcHeadroomMax)
+	return int(min(headroom*100/live, gcPercentMax))
+}

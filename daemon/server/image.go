@@ -1,0 +1,127 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/store"
+)
+
+const (
+	imagePeriod = 100 * time.Millisecond // between looks at how much the image lacks
+	sliceTime   = 500 * time.Microsecond // that a slice of a cut may keep the step lock
+	slicePause  = 2 * time.Millisecond   // after each slice
+)
+
+// imageWriter keeps the image on disk behind the tree.
+type imageWriter struct {
+	store imager
+	tree  changer
+	batch *store.ImageBatch
+	clean time.Time   // when nothing was missing the last time
+	slice int         // records that are drained at a time
+	full  atomic.Bool // the last write found the disk full
+}
+
+// writeImages is the image writer goroutine. When it ends the image holds everything that
+// has been applied, unless the server failed.
+func (s *Server) writeImages() {
+	w := &s.image
+	w.batch, w.slice, w.clean = w.store.NewImageBatch(), 256, time.Now()
+	tick := time.NewTicker(imagePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.failing:
+			return
+		case <-s.lastImage:
+			if err := s.writeImage(true); err != nil {
+				s.opts.Log.WithError(err).Warn("The image was not written before the end; the next start replays the log")
+			}
+			return
+		case <-tick.C:
+		}
+		if s.imageDue() && s.writeImage(false) != nil {
+			return
+		}
+	}
+}
+
+// imageDue says whether the image lacks enough to be written.
+func (s *Server) imageDue() bool {
+	w, p := &s.image, &s.opts.Image
+	var records, bytes int
+	s.hold(func() { records, bytes = w.tree.Dirty() })
+	if records == 0 {
+		w.clean = time.Now()
+		return false
+	}
+	return records >= p.Records || bytes >= p.Bytes || time.Since(w.clean) >= p.Age
+}
+
+// writeImage writes everything that has changed. hurry leaves out the pauses, and gives
+// up when the disk is full.
+func (s *Server) writeImage(hurry bool) error {
+	w := &s.image
+	var zxid proto.Zxid
+	dirty := 0
+	s.hold(func() {
+		if dirty, _ = w.tree.Dirty(); dirty > 0 {
+			zxid = w.tree.Cut(w.batch)
+		}
+	})
+	if dirty == 0 {
+		return nil
+	}
+	cut := time.Now()
+	for done := false; !done; {
+		var took time.Duration
+		s.hold(func() {
+			start := time.Now()
+			done = w.tree.Drain(w.slice)
+			took = time.Since(start)
+		})
+		w.pace(took)
+		if !done && !hurry {
+			time.Sleep(slicePause)
+		}
+	}
+	for {
+		err := w.store.WriteImage(w.batch, zxid)
+		switch {
+		case err == nil:
+			w.clean = cut
+			w.full.Store(false)
+			s.count.images.Add(1)
+			return nil
+		case !errors.Is(err, store.ErrNoSpace):
+			s.fail(fmt.Errorf("server: write the image: %w", err))
+			return err
+		case hurry:
+			return err
+		}
+		if w.full.CompareAndSwap(false, true) {
+			s.opts.Log.WithError(err).Warn("The image's disk is full: the log grows until there is space")
+		}
+		select {
+		case <-s.failing:
+			return err
+		case <-s.lastImage:
+			hurry = true
+		case <-time.After(10 * retryPeriod):
+		}
+	}
+}
+
+// pace fits the number of records in a slice to the time that it may take.
+func (w *imageWriter) pace(took time.Duration) {
+	switch {
+	case took > sliceTime && w.slice > 16:
+		w.slice /= 2
+	case took < sliceTime/3 && w.slice < 4096:
+		w.slice *= 2
+	}
+}

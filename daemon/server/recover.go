@@ -1,0 +1,84 @@
+package server
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/tree"
+)
+
+// loadWorkers is how many goroutines read the image.
+const loadWorkers = 2
+
+// loadGC is the GOGC of the load: what it leaves behind as garbage would stay with the
+// process, and the heap that it makes has next to no pointers to follow.
+const loadGC = 25
+
+// progressEvery is the number of txns between reports of progress.
+const progressEvery = 50_000
+
+// Recover builds the tree that an opened store holds: the image, and then the log beyond
+// it. progress, which may be nil, is called now and then, so that a service manager can be
+// told that the start goes on.
+func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress func()) (*tree.Tree, error) {
+	if progress == nil {
+		progress = func() {}
+	}
+	debug.SetGCPercent(loadGC)
+	t, err := loadImage(st, opt)
+	if err != nil {
+		return nil, err
+	}
+	progress()
+	image := t.LastZxid()
+	var (
+		txn  proto.Txn
+		res  tree.Result
+		txns int
+	)
+	err = st.Replay(image, func(zxid proto.Zxid, b []byte) error {
+		if err := txn.Decode(b); err != nil {
+			return fmt.Errorf("server: txn %v of the log: %w", zxid, err)
+		}
+		t.Apply(&txn, &res)
+		t.ClearEvents()
+		if txns++; txns%progressEvery == 0 {
+			progress()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if last := st.LastLogged(); t.LastZxid() != last {
+		return nil, fmt.Errorf("server: the log ends at %v, but its txns lead to %v", last, t.LastZxid())
+	}
+	log.WithFields(logrus.Fields{"zxid": t.LastZxid(), "image": image, "txns": txns}).Info("Recovered the tree")
+	return t, nil
+}
+
+func loadImage(st *store.Store, opt tree.Options) (*tree.Tree, error) {
+	l := tree.NewLoader(opt)
+	var mu sync.Mutex // the loader takes one record at a time; reading them is most of the work
+	err := st.LoadImage(loadWorkers, func(key, value []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return l.Put(key, value)
+	})
+	if err != nil {
+		return nil, err
+	}
+	t, err := l.Finish()
+	if err != nil {
+		return nil, err
+	}
+	if want := st.ImageZxid(); t.LastZxid() != want {
+		return nil, fmt.Errorf("server: the image is at %v, but its tree is at %v", want, t.LastZxid())
+	}
+	return t, nil
+}

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+)
+
+// tickPeriod is how often the replica learns that time has passed.
+const tickPeriod = 50 * time.Millisecond
+
+// Server drives one replica.
+type Server struct {
+	opts  Options
+	ports *cnxn.Ports
+	step  stepping
+	log   logWriter
+	image imageWriter
+	count counters
+
+	ticked    atomic.Int64  // monotonic ms of the last tick that was handled
+	failing   chan struct{} // closed when the server cannot go on
+	failure   error         // why; set before failing is closed
+	failOnce  sync.Once
+	halted    chan struct{} // closed when the ticker is to end
+	lastImage chan struct{} // closed when the image is to be written for the last time
+	stopped   chan struct{} // closed when all is done
+	ticking   sync.WaitGroup
+	imaging   sync.WaitGroup
+	running   sync.WaitGroup // the other goroutines
+	senders   sync.WaitGroup // goroutines that send the output of a step to many
+}
+
+// counters are the parts of Status that the server counts.
+type counters struct {
+	appends, txns, images, stalled atomic.Int64
+}
+
+// New binds the client ports and gets ready to run. The replica must have recovered what
+// the store holds.
+func New(o Options) (*Server, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	s := newServer(o)
+	s.step.replica, s.image.tree = o.Replica, o.Replica.Tree()
+	s.log.store, s.image.store = o.Store, o.Store
+	s.began(o.Replica.Tree().LastZxid())
+	return s, s.listen()
+}
+
+// newServer makes a server that lacks its parts.
+func newServer(o Options) *Server {
+	s := &Server{
+		opts: o, failing: make(chan struct{}), halted: make(chan struct{}),
+		lastImage: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.ticked.Store(int64(Now().Mono))
+	s.log.wake = make(chan struct{}, 1)
+	return s
+}
+
+// began sets the zxid up to which everything is durable and applied at the start.
+func (s *Server) began(zxid proto.Zxid) {
+	s.step.durable.Store(int64(zxid))
+	s.step.reported.Store(int64(zxid))
+}
+
+func (s *Server) listen() (err error) {
+	s.ports, err = cnxn.Listen(s.opts.Ports, handler{s})
+	return err
+}
+
+// Addrs are the addresses of the client ports.
+func (s *Server) Addrs() []net.Addr { return s.ports.Addrs() }
+
+// Ports are the client ports, for their limits and for what is shown of connections.
+func (s *Server) Ports() *cnxn.Ports { return s.ports }
+
+// Run serves until ctx is done, and then stops in order, or until the log or the image
+// cannot be written, and returns why. ready is called once, when the server serves.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	s.running.Go(s.writeLog)
+	s.running.Go(s.paceGC)
+	s.imaging.Go(s.writeImages)
+	s.ticking.Go(s.tick)
+	s.ports.Serve()
+	ready()
+	select {
+	case <-ctx.Done():
+	case <-s.failing:
+	}
+	s.stop()
+	select {
+	case <-s.failing:
+		return s.failure
+	default:
+		return nil
+	}
+}
+
+// stop ends everything, in this order: no new connections; no more requests, while those
+// under way are answered; the connections, so that clients go elsewhere before the disk is
+// done; the clock, so that nothing changes any more; the image, so that the next start has
+// nothing to replay; the log writer.
+func (s *Server) stop() {
+	s.ports.StopAccepting()
+	s.hold(func() { s.step.stopping = true })
+	s.await(s.quiet)
+	if err := s.ports.Close(); err != nil {
+		s.opts.Log.WithError(err).Warn("Closing the client ports failed")
+	}
+	close(s.halted)
+	s.ticking.Wait()
+	s.await(s.log.idle)
+	close(s.lastImage)
+	s.imaging.Wait()
+	close(s.stopped)
+	s.running.Wait()
+	s.senders.Wait()
+}
+
+// quiet says whether all requests are answered and all answers are sent.
+func (s *Server) quiet() bool {
+	var outstanding int64
+	s.hold(func() { outstanding = s.step.replica.Status().Outstanding })
+	if outstanding > 0 || !s.log.idle() {
+		return false
+	}
+	var queued int64
+	s.ports.Visit(func(c *cnxn.Conn) { queued += c.Queued() })
+	return queued == 0
+}
+
+// await waits until done, for a bounded time, and not at all when the server has failed.
+func (s *Server) await(done func() bool) {
+	limit := time.After(s.opts.Drain)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			return
+		case <-s.failing:
+			return
+		}
+	}
+}
+
+// fail ends the server because of err.
+func (s *Server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure = err
+		s.opts.Log.WithError(err).Error("The server cannot go on")
+		close(s.failing)
+	})
+}
+
+// tick is the ticker goroutine.
+func (s *Server) tick() {
+	tick := time.NewTicker(tickPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.halted:
+			return
+		case <-tick.C:
+			s.submit(input{kind: kindTick})
+			s.log.wakeIfDue()
+		}
+	}
+}
+
+// Ask lets f look at the replica, or step it, between steps. f must be short.
+func (s *Server) Ask(f func(*replica.Replica)) {
+	s.hold(func() { f(s.opts.Replica) })
+}
+
+// Alive says whether the server turns: its clock is handled, and no write to the log takes
+// longer than limit. It returns why not.
+func (s *Server) Alive(limit time.Duration) error {
+	if idle := time.Duration(int64(Now().Mono)-s.ticked.Load()) * time.Millisecond; idle > limit {
+		return fmt.Errorf("server: no step for %v", idle)
+	}
+	if began := s.log.began.Load(); began != 0 {
+		if took := time.Since(time.Unix(0, began)); took > limit {
+			return fmt.Errorf("server: a write to the log has taken %v so far", took)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/store"
+)
+
+// Status is a server's state in numbers.
+type Status struct {
+	Replica replica.Status
+	Ports   cnxn.Stats
+	Store   store.Status
+
+	LogFull   bool  // the log's disk is full: writes wait, reads go on
+	ImageFull bool  // the image's disk is full: the log grows
+	Appends   int64 // groups written to the log
+	Txns      int64 // in them
+	Images    int64 // deltas written to the image
+	Stalled   int64 // times that a connection's requests waited because too many were under way
+	Waiting   int64 // inputs in the inbox
+	Dirty     int   // records that the image lacks
+}
+
+// Status describes the server.
+func (s *Server) Status() Status {
+	st := Status{
+		Ports: s.ports.Stats(), Store: s.opts.Store.Status(),
+		LogFull: s.log.full.Load(), ImageFull: s.image.full.Load(),
+		Appends: s.count.appends.Load(), Txns: s.count.txns.Load(),
+		Images: s.count.images.Load(), Stalled: s.count.stalled.Load(),
+		Waiting: s.step.waiting.Load(),
+	}
+	s.hold(func() {
+		st.Replica = s.step.replica.Status()
+		st.Dirty, _ = s.image.tree.Dirty()
+	})
+	return st
+}
