@@ -25,6 +25,7 @@ type digest struct {
 	ring       []DigestAt
 	next       int
 	mismatches int64
+	stat       [60]byte // scratch
 }
 
 // Digest is the sum of the digests of all znodes. It is equal on all servers at the
@@ -64,13 +65,9 @@ func (t *Tree) nodeDigest(id nodeID) uint64 {
 			return 0
 		}
 	}
-	return pathDigest(path, t.dataOf(n), n)
-}
-
-func pathDigest(path, data []byte, n *node) uint64 {
 	crc := crc32.ChecksumIEEE(path)
-	crc = crc32.Update(crc, crc32.IEEETable, data)
-	var b [60]byte
+	crc = crc32.Update(crc, crc32.IEEETable, t.dataOf(n))
+	b := &t.digest.stat
 	be := binary.BigEndian
 	be.PutUint64(b[0:], uint64(n.czxid))
 	be.PutUint64(b[8:], uint64(n.mzxid))
