@@ -74,6 +74,7 @@ type stepper interface {
 // appender is the log: a *store.Store, or a stand-in.
 type appender interface {
 	Append(b *proto.LogBatch) error
+	Status() store.Status
 }
 
 // imager takes deltas of the image: a *store.Store, or a stand-in.

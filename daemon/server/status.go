@@ -25,7 +25,7 @@ type Status struct {
 // Status describes the server.
 func (s *Server) Status() Status {
 	st := Status{
-		Ports: s.ports.Stats(), Store: s.opts.Store.Status(),
+		Ports: s.ports.Stats(), Store: s.log.store.Status(),
 		LogFull: s.log.full.Load(), ImageFull: s.image.full.Load(),
 		Appends: s.count.appends.Load(), Txns: s.count.txns.Load(),
 		Images: s.count.images.Load(), Stalled: s.count.stalled.Load(),
@@ -37,3 +37,6 @@ func (s *Server) Status() Status {
 	})
 	return st
 }
+
+// PortOf is the client port's half of a connection that the replica knows.
+func PortOf(c *replica.Conn) *cnxn.Conn { return c.Owner.(*client).cn }
