@@ -51,6 +51,7 @@ type group struct {
 	prev        link
 	sum         uint32
 	body        []byte
+	raw         []byte // the whole record
 }
 
 // parseGroup checks a group's record.
@@ -64,7 +65,7 @@ func parseGroup(b []byte) (group, error) {
 		count: int(be.Uint32(b[4:])),
 		first: proto.Zxid(be.Uint64(b[8:])), last: proto.Zxid(be.Uint64(b[16:])),
 		prev: link{proto.Zxid(be.Uint64(b[24:])), be.Uint32(b[32:])},
-		sum:  be.Uint32(b[len(body):]), body: body[groupHeader:],
+		sum:  be.Uint32(b[len(body):]), body: body[groupHeader:], raw: b,
 	}
 	if crc32.Checksum(body, castagnoli) != g.sum {
 		return group{}, fmt.Errorf("%w: the group of %v has a wrong checksum", ErrDamaged, g.first)

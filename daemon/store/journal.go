@@ -48,6 +48,7 @@ func scanJournal(r io.ReaderAt, size int64) (extent, error) {
 			length, typ, ok := chunkAt(block[pos:])
 			if !ok {
 				bad = true
+				e.after = e.after || beginsLater(block[pos+1:])
 				break
 			}
 			pos += chunkHeader + length
@@ -61,6 +62,17 @@ func scanJournal(r io.ReaderAt, size int64) (extent, error) {
 	}
 	e.size = max(e.size, e.valid)
 	return e, nil
+}
+
+// beginsLater looks for the beginning of a record anywhere in the rest of a block whose
+// chunks cannot be followed any more.
+func beginsLater(b []byte) bool {
+	for pos := 0; pos+chunkHeader <= len(b); pos++ {
+		if length, typ, ok := chunkAt(b[pos:]); ok && length > 0 && (typ == chunkFull || typ == chunkFirst) {
+			return true
+		}
+	}
+	return false
 }
 
 func chunkAt(b []byte) (length int, typ byte, ok bool) {

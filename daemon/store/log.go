@@ -16,6 +16,27 @@ import (
 // openLog opens the segments that hold txns above the image, newest first, and checks
 // that their groups follow one another.
 func (s *Store) openLog() error {
+	err := s.readLog()
+	if err == nil || !s.opt.AcceptLoss || !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	s.log.WithError(err).Warn("The log is damaged; keeping what is whole")
+	s.forget()
+	if err := s.salvage(); err != nil {
+		return err
+	}
+	return s.readLog()
+}
+
+// forget closes what was opened to read.
+func (s *Store) forget() {
+	for _, seg := range s.read {
+		seg.close(s.log)
+	}
+	s.read, s.old = nil, nil
+}
+
+func (s *Store) readLog() error {
 	seqs, err := s.segments()
 	if err != nil {
 		return err

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/zkd-project/zkd/daemon"
+	"github.com/zkd-project/zkd/daemon/config"
+)
+
+const defaultFile = "/etc/zkd/zoo.cfg"
+
+func logger(cmd *cobra.Command) (*logrus.Logger, error) {
+	level, err := cmd.Flags().GetString("log-level")
+	if err != nil {
+		return nil, err
+	}
+	format, err := cmd.Flags().GetString("log-format")
+	if err != nil {
+		return nil, err
+	}
+	log, err := daemon.NewLogger(level, format)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrConfig, err)
+	}
+	return log, nil
+}
+
+// run runs the daemon with a configuration file.
+func run(cmd *cobra.Command, file string) error {
+	log, err := logger(cmd)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	return daemon.Run(cmd.Context(), cfg, log, nil)
+}
+
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "run", Short: "Run the daemon in the foreground", Args: cobra.NoArgs}
+	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd, *file) }
+	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check-config [FILE]", Short: "Check a configuration and print every setting with its source",
+		Args: cobra.MaximumNArgs(1),
+	}
+	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			*file = args[0]
+		}
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		fmt.Fprintln(out, "SETTING\tVALUE\tSOURCE\tCLASS")
+		for _, s := range cfg.Settings {
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Key, s.Value, s.Source, s.Class)
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+		for _, w := range cfg.Warnings {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func recoverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "recover", Short: "Check the data directories of a stopped server, and mend them", Args: cobra.NoArgs,
+	}
+	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
+	accept := cmd.Flags().Bool("accept-loss", false, "keep what is whole of a damaged log and move the rest aside")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := logger(cmd)
+		if err != nil {
+			return err
+		}
+		cfg, err := config.Load(*file)
+		if err != nil {
+			return err
+		}
+		zxid, err := daemon.Check(cfg, log, *accept)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "The data are whole up to zxid", zxid)
+		return nil
+	}
+	return cmd
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), "zkd", daemon.Version, "speaking the protocol of", daemon.ProtocolVersion())
+		},
+	}
+}

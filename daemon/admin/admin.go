@@ -1,0 +1,287 @@
+package admin
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+)
+
+// Info is what does not change while a server runs.
+type Info struct {
+	Version string // "3.9.5-zkd-…, built on …"
+
+	ClientPort        int
+	DataDir           string
+	DataLogDir        string
+	TickTime          int
+	MaxClientCnxns    int
+	MinSessionTimeout int
+	MaxSessionTimeout int
+	Backlog           int
+	ServerID          int64
+}
+
+// Process is what the words tell of the process.
+type Process struct {
+	Uptime      time.Duration
+	OpenFiles   int64
+	MaxFiles    int64
+	Environment [][2]string // of the word envi, in order
+}
+
+// Backend is where the answers come from.
+type Backend interface {
+	Info() Info
+	Process() Process
+	// Ask runs a question on the replica, which no input is stepped meanwhile.
+	Ask(func(*replica.Replica))
+	// Peer is a connection's address as "/ip:port" and its unsent output in replies.
+	Peer(c *replica.Conn) (addr string, queued int64)
+	// Usage is the size of the image's and the log's directory in bytes.
+	Usage() (image, log int64)
+	// Now is the time.
+	Now() replica.Now
+}
+
+// Words answers four-letter words. It is safe for concurrent use.
+type Words struct {
+	backend Backend
+	allowed atomic.Pointer[[]string]
+	trace   atomic.Int64
+}
+
+// defaultTrace is Apache's trace mask.
+const defaultTrace = 306
+
+// New makes an answerer for the words that are allowed; "*" allows all.
+func New(b Backend, allowed []string) *Words {
+	w := &Words{backend: b}
+	w.trace.Store(defaultTrace)
+	w.Allow(allowed)
+	return w
+}
+
+// Allow changes which words are answered.
+func (w *Words) Allow(allowed []string) { w.allowed.Store(&allowed) }
+
+// words is the table. A word that is not in it is no four-letter word.
+var words = map[string]func(*Words, *strings.Builder, []byte){
+	"ruok": func(_ *Words, b *strings.Builder, _ []byte) { b.WriteString("imok") },
+	"isro": func(_ *Words, b *strings.Builder, _ []byte) { b.WriteString("rw") },
+	"gtmk": func(w *Words, b *strings.Builder, _ []byte) { fmt.Fprint(b, w.trace.Load()) },
+	"stmk": (*Words).setTrace,
+	"srvr": func(w *Words, b *strings.Builder, _ []byte) { w.srvr(b, false) },
+	"stat": func(w *Words, b *strings.Builder, _ []byte) { w.srvr(b, true) },
+	"cons": (*Words).cons,
+	"crst": (*Words).resetConns,
+	"srst": (*Words).resetServer,
+	"conf": (*Words).conf,
+	"dirs": (*Words).dirs,
+	"dump": (*Words).dump,
+	"envi": (*Words).envi,
+	"wchs": (*Words).watchSummary,
+	"wchc": (*Words).watchesByConn,
+	"wchp": (*Words).watchesByPath,
+	"mntr": (*Words).monitor,
+	"hash": (*Words).hash,
+}
+
+// Answer is the text that a word is answered with; known is false if it is none. arg is
+// what follows stmk.
+func (w *Words) Answer(word string, arg []byte) (text []byte, known bool) {
+	f, ok := words[word]
+	if !ok {
+		return nil, false
+	}
+	allowed := *w.allowed.Load()
+	if word != "srvr" && !slices.Contains(allowed, word) && !slices.Contains(allowed, "*") {
+		return []byte(word + " is not executed because it is not in the whitelist.\n"), true
+	}
+	var b strings.Builder
+	f(w, &b, arg)
+	return []byte(b.String()), true
+}
+
+func (w *Words) setTrace(b *strings.Builder, arg []byte) {
+	if len(arg) == 8 {
+		w.trace.Store(int64(binary.BigEndian.Uint64(arg)))
+	}
+	fmt.Fprint(b, w.trace.Load())
+}
+
+func (w *Words) resetConns(b *strings.Builder, _ []byte) {
+	w.backend.Ask(func(r *replica.Replica) { r.VisitConns((*replica.Conn).ResetStats) })
+	b.WriteString("Connection stats reset.\n")
+}
+
+func (w *Words) resetServer(b *strings.Builder, _ []byte) {
+	w.backend.Ask((*replica.Replica).ResetStats)
+	b.WriteString("Server stats reset.\n")
+}
+
+// srvr also answers stat, which lists the connections.
+func (w *Words) srvr(b *strings.Builder, clients bool) {
+	fmt.Fprintf(b, "Zookeeper version: %s\n", w.backend.Info().Version)
+	if clients {
+		b.WriteString("Clients:\n")
+		w.backend.Ask(func(r *replica.Replica) {
+			r.VisitConns(func(c *replica.Conn) { w.brief(b, c) })
+		})
+		b.WriteByte('\n')
+	}
+	var s replica.Status
+	nodes := 0
+	w.backend.Ask(func(r *replica.Replica) { s, nodes = r.Status(), r.Tree().Counts().Znodes })
+	fmt.Fprintf(b, "Latency min/avg/max: %d/%s/%d\n", s.MinLatency, average(int64(s.Latency), s.Replies), s.MaxLatency)
+	fmt.Fprintf(b, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n",
+		s.Received, s.Sent, s.Connections, s.Outstanding)
+	fmt.Fprintf(b, "Zxid: %v\nMode: standalone\nNode count: %d\n", s.Zxid, nodes+1)
+}
+
+// average prints a quotient as Apache does: at most four decimals, at least one.
+func average(sum, count int64) string {
+	if count == 0 {
+		return "0.0"
+	}
+	text := strconv.FormatFloat(float64(sum)/float64(count), 'f', 4, 64)
+	text = strings.TrimRight(text, "0")
+	if strings.HasSuffix(text, ".") {
+		text += "0"
+	}
+	return text
+}
+
+func (w *Words) brief(b *strings.Builder, c *replica.Conn) {
+	addr, queued := w.backend.Peer(c)
+	fmt.Fprintf(b, " %s[%s](queued=%d,recved=%d,sent=%d)\n", addr, interest(c), queued, c.Stats.Received, c.Stats.Sent)
+}
+
+// interest is what Apache shows of its selector: 1 for a connection that is read.
+func interest(c *replica.Conn) string {
+	if c.Open() {
+		return "1"
+	}
+	return "0"
+}
+
+func (w *Words) cons(b *strings.Builder, _ []byte) {
+	w.backend.Ask(func(r *replica.Replica) {
+		r.VisitConns(func(c *replica.Conn) {
+			if c.Session() == 0 {
+				w.brief(b, c)
+				return
+			}
+			w.full(b, c)
+		})
+	})
+	b.WriteByte('\n')
+}
+
+func (w *Words) full(b *strings.Builder, c *replica.Conn) {
+	addr, queued := w.backend.Peer(c)
+	s := &c.Stats
+	fmt.Fprintf(b, " %s[%s](queued=%d,recved=%d,sent=%d,sid=%v,lop=%s,est=%d,to=%d,", addr, interest(c), queued,
+		s.Received, s.Sent, c.Session(), s.LastOp.Short(), s.Established, c.Timeout())
+	if s.HasCxid {
+		fmt.Fprintf(b, "lcxid=0x%x,", uint32(s.LastCxid))
+	}
+	avg := int64(0)
+	if s.Replies > 0 {
+		avg = int64(s.Latency) / s.Replies
+	}
+	fmt.Fprintf(b, "lzxid=%v,lresp=%d,llat=%d,minlat=%d,avglat=%d,maxlat=%d)\n",
+		s.LastZxid, s.LastResponse, s.LastLatency, s.MinLatency, avg, s.MaxLatency)
+}
+
+func (w *Words) conf(b *strings.Builder, _ []byte) {
+	i := w.backend.Info()
+	image, log := w.backend.Usage()
+	fmt.Fprintf(b, "clientPort=%d\nsecureClientPort=-1\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n",
+		i.ClientPort, i.DataDir, image, i.DataLogDir, log)
+	fmt.Fprintf(b, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\n",
+		i.TickTime, i.MaxClientCnxns, i.MinSessionTimeout, i.MaxSessionTimeout)
+	fmt.Fprintf(b, "clientPortListenBacklog=%d\nserverId=%d\n", i.Backlog, i.ServerID)
+}
+
+func (w *Words) dirs(b *strings.Builder, _ []byte) {
+	image, log := w.backend.Usage()
+	fmt.Fprintf(b, "datadir_size: %d\nlogdir_size: %d\n", image, log)
+}
+
+func (w *Words) envi(b *strings.Builder, _ []byte) {
+	b.WriteString("Environment:\nzookeeper.version=" + w.backend.Info().Version + "\n")
+	for _, e := range w.backend.Process().Environment {
+		fmt.Fprintf(b, "%s=%s\n", e[0], e[1])
+	}
+}
+
+func (w *Words) hash(b *strings.Builder, _ []byte) {
+	w.backend.Ask(func(r *replica.Replica) {
+		for _, d := range r.Tree().Digests() {
+			fmt.Fprintf(b, "%x: %d\n", uint64(d.Zxid), d.Digest)
+		}
+	})
+}
+
+// javaDate is how Java prints an instant.
+const javaDate = "Mon Jan 02 15:04:05 MST 2006"
+
+// dump lists sessions by the time at which they expire, ephemerals and connections.
+func (w *Words) dump(b *strings.Builder, _ []byte) {
+	now := w.backend.Now()
+	at := func(mono proto.Millis) string {
+		return time.UnixMilli(int64(now.Wall + mono - now.Mono)).Format(javaDate)
+	}
+	w.backend.Ask(func(r *replica.Replica) {
+		buckets := make(map[proto.Millis][]string)
+		conns := make(map[proto.Millis][]string)
+		sessions, connected := 0, 0
+		expires := make(map[proto.SessionID]proto.Millis)
+		r.VisitSessions(func(id proto.SessionID, _, expiry proto.Millis) {
+			sessions++
+			expires[id] = expiry
+			buckets[expiry] = append(buckets[expiry], "\t"+id.String())
+		})
+		r.VisitConns(func(c *replica.Conn) {
+			connected++
+			addr, _ := w.backend.Peer(c)
+			e := expires[c.Session()]
+			conns[e] = append(conns[e], fmt.Sprintf("\tip: %s sessionId: %v", addr, c.Session()))
+		})
+		b.WriteString("SessionTracker dump:\n")
+		writeSets(b, "Session Sets", buckets, sessions, at)
+		w.ephemerals(b, r)
+		b.WriteString("Connections dump:\n")
+		writeSets(b, "Connections Sets", conns, connected, at)
+	})
+}
+
+func writeSets(b *strings.Builder, name string, sets map[proto.Millis][]string, all int, at func(proto.Millis) string) {
+	fmt.Fprintf(b, "%s (%d)/(%d):\n", name, len(sets), all)
+	times := make([]proto.Millis, 0, len(sets))
+	for t := range sets {
+		times = append(times, t)
+	}
+	slices.Sort(times)
+	for _, t := range times {
+		fmt.Fprintf(b, "%d expire at %s:\n%s\n", len(sets[t]), at(t), strings.Join(sets[t], "\n"))
+	}
+}
+
+func (w *Words) ephemerals(b *strings.Builder, r *replica.Replica) {
+	var owners []proto.SessionID
+	r.Tree().VisitEphemerals(func(s proto.SessionID, _ int) { owners = append(owners, s) })
+	slices.Sort(owners)
+	fmt.Fprintf(b, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", len(owners))
+	for _, s := range owners {
+		fmt.Fprintf(b, "%v:\n", s)
+		r.Tree().EphemeralsOf(s, func(path []byte) { fmt.Fprintf(b, "\t%s\n", path) })
+	}
+}

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/server"
+)
+
+// Info implements admin.Backend.
+func (p *process) Info() admin.Info {
+	c := p.cfg
+	return admin.Info{
+		Version: ProtocolVersion(), ClientPort: c.ClientPort, DataDir: c.DataDir, DataLogDir: c.DataLogDir,
+		TickTime: c.TickTime, MaxClientCnxns: c.MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
+		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
+	}
+}
+
+// Process implements admin.Backend.
+func (p *process) Process() admin.Process {
+	open, _ := filepath.Glob("/proc/self/fd/*")
+	host, _ := os.Hostname()
+	dir, _ := os.Getwd()
+	var uts unix.Utsname
+	_ = unix.Uname(&uts) // an empty release is all that an error leaves
+	return admin.Process{
+		Uptime: time.Since(p.start), OpenFiles: int64(len(open)), MaxFiles: int64(fileLimit()),
+		Environment: [][2]string{
+			{"host.name", host}, {"go.version", runtime.Version()}, {"os.name", "Linux"},
+			{"os.arch", runtime.GOARCH}, {"os.version", unix.ByteSliceToString(uts.Release[:])},
+			{"user.dir", dir}, {"cpus", strconv.Itoa(runtime.GOMAXPROCS(0))},
+		},
+	}
+}
+
+// Ask implements admin.Backend.
+func (p *process) Ask(f func(*replica.Replica)) { p.server.Ask(f) }
+
+// Peer implements admin.Backend.
+func (p *process) Peer(c *replica.Conn) (addr string, queued int64) {
+	return server.PortOf(c).RemoteAddr(), int64(c.Pending())
+}
+
+// Usage implements admin.Backend.
+func (p *process) Usage() (image, log int64) { return p.store.Usage() }
+
+// Now implements admin.Backend.
+func (p *process) Now() replica.Now { return server.Now() }
+
+func fileLimit() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return l.Cur
+}
+
+// warnFiles tells when there are few file descriptors. Go raises the soft limit to the
+// hard one by itself.
+func warnFiles(log logrus.FieldLogger) {
+	const enough = 4096
+	if n := fileLimit(); n < enough {
+		log.WithField("limit", n).Warn("Few files may be open, and each client needs one; raise LimitNOFILE")
+	}
+}

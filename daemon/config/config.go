@@ -1,0 +1,91 @@
+package config
+
+// Config is a server's settings. Times are milliseconds, sizes are bytes.
+type Config struct {
+	File string // that was read
+
+	DataDir           string
+	DataLogDir        string // DataDir if it is not set
+	ClientPort        int
+	ClientPortAddress string
+	Backlog           int
+
+	TickTime          int
+	MinSessionTimeout int // 2 ticks if it is not set
+	MaxSessionTimeout int // 20 ticks if it is not set
+	SessionlessTime   int
+
+	MaxClientCnxns   int
+	MaxCnxns         int
+	MaxFrame         int
+	OutstandingLimit int
+	KeepAlive        bool
+
+	ForceSync      bool
+	SlowSync       int
+	AutocreateDirs bool
+
+	Words []string // four-letter words; "*" is all
+
+	ExtendedTypes    bool
+	Emulate353       bool
+	EnforceQuota     bool
+	SkipACL          bool
+	ReconfigEnabled  bool
+	ContainerEvery   int
+	ContainerPerMin  int
+	ContainerMaxIdle int
+
+	DigestEnabled bool
+	DigestAlg     string
+	SuperDigest   string
+	EnforceAuth   bool
+	AuthSchemes   []string
+
+	Settings []Setting // all that were set, and the defaults of the rest
+	Warnings []string
+}
+
+// Setting is one setting as check-config shows it.
+type Setting struct {
+	Key    string
+	Value  string
+	Source string // file:line, the environment variable, or "default"
+	Class  Class
+}
+
+// Class is how much of a setting's meaning in ZooKeeper it has here.
+type Class string
+
+// The classes of settings.
+const (
+	Effective Class = "effective" // has ZooKeeper's meaning
+	Later     Class = "later"     // is checked, but has no effect in this version
+	Ignored   Class = "ignored"   // has no effect here, for the reason that the row tells
+)
+
+// Key is one row of the table.
+type Key struct {
+	Name    string
+	Aliases []string // other spellings
+	Kind    Kind
+	Default string
+	Min     int64 // of numbers
+	Max     int64
+	Class   Class
+	Help    string // one sentence
+	Reason  string // why it has no effect, for Ignored
+	Reload  bool   // takes effect on a reload
+	field   func(*Config) any
+}
+
+// Kind is the form of a value.
+type Kind string
+
+// The kinds of values.
+const (
+	Number Kind = "number"
+	Bool   Kind = "true or false"
+	Text   Kind = "text"
+	List   Kind = "comma-separated list"
+)

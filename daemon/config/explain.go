@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Explain describes a setting; ok is false if there is none of that name, and text then
+// tells the nearest one.
+func Explain(name string) (text string, ok bool) {
+	l := newLoader()
+	k := l.known[name]
+	if k == nil {
+		if near := l.nearest(name); near != "" {
+			return fmt.Sprintf("%s is not a setting; did you mean %s?", name, near), false
+		}
+		return name + " is not a setting.", false
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  %s\n", k.Name, k.Help)
+	if k.Class != Effective {
+		return b.String(), true
+	}
+	fmt.Fprintf(&b, "  value:       %s", k.Kind)
+	if k.Kind == Number {
+		fmt.Fprintf(&b, " from %d to %d", k.Min, k.Max)
+	}
+	if k.Default != "" {
+		fmt.Fprintf(&b, "\n  default:     %s", k.Default)
+	}
+	fmt.Fprintf(&b, "\n  environment: %s\n  on reload:   ", EnvName(k.Name))
+	if k.Reload {
+		b.WriteString("takes effect\n")
+	} else {
+		b.WriteString("needs a restart\n")
+	}
+	return b.String(), true
+}
+
+// Document is the text of docs/CONFIG.md.
+func Document() string {
+	var b strings.Builder
+	b.WriteString("# Settings\n\nGenerated from the key table in `daemon/config`; `make docs` renews it.\n\n" +
+		"`zoo.cfg` has the form and the keys of ZooKeeper's. `FILE.d/*.cfg` beside it is read after it, and\n" +
+		"environment variables override both. A key may be written with `zookeeper.` in front.\n\n" +
+		"## Settings that have an effect\n\n| key | value | default | reload | meaning |\n|---|---|---|---|---|\n")
+	for _, k := range keys {
+		value, reload := string(k.Kind), ""
+		if k.Kind == Number {
+			value = fmt.Sprintf("%d to %d", k.Min, k.Max)
+		}
+		if k.Reload {
+			reload = "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, value, strings.ReplaceAll(k.Default, "*", `\*`), reload, k.Help)
+	}
+	b.WriteString("\n## Settings without effect in this version\n\n| keys | about |\n|---|---|\n")
+	for _, l := range later {
+		fmt.Fprintf(&b, "| %s | %s |\n", names(l.names), l.help)
+	}
+	b.WriteString("\n## Settings that are accepted and have nothing to set\n\n| keys | because |\n|---|---|\n")
+	for _, i := range ignored {
+		fmt.Fprintf(&b, "| %s | %s |\n", names(i.names), i.reason)
+	}
+	return b.String()
+}
+
+func names(list string) string { return "`" + strings.Join(strings.Fields(list), "` `") + "`" }
+
+// nearest is the known key that a misspelt one most likely stands for, or "".
+func (l *loader) nearest(key string) string {
+	const most = 3
+	best, distance := "", most+1
+	for name := range l.known {
+		if strings.EqualFold(name, key) {
+			return name
+		}
+		if strings.HasPrefix(name, "zookeeper.") {
+			continue
+		}
+		if d := editDistance(key, name, most); d < distance || (d == distance && d <= most && name < best) {
+			best, distance = name, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the insertions, deletions and replacements that turn a into b; it
+// gives up above most.
+func editDistance(a, b string, most int) int {
+	if len(a)-len(b) > most || len(b)-len(a) > most {
+		return most + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost = 1 + min(diagonal, row[j], row[j-1])
+			}
+			diagonal, row[j] = row[j], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// Changed lists the effective settings that differ between two configurations.
+func Changed(before, after *Config) []Key {
+	value := make(map[string]string)
+	for _, s := range before.Settings {
+		value[s.Key] = s.Value
+	}
+	var changed []Key
+	rows := make(map[string]Key)
+	for _, k := range keys {
+		rows[k.Name] = k
+	}
+	for _, s := range after.Settings {
+		if k, ok := rows[s.Key]; ok && value[s.Key] != s.Value {
+			changed = append(changed, k)
+		}
+	}
+	return changed
+}

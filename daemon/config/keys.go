@@ -1,0 +1,140 @@
+package config
+
+import "math"
+
+const maxInt = math.MaxInt32
+
+// keys are the settings that have an effect.
+var keys = []Key{
+	{Name: "dataDir", Kind: Text, Class: Effective, Help: "Directory of the tree's image, and of the log unless dataLogDir is set.",
+		field: func(c *Config) any { return &c.DataDir }},
+	{Name: "dataLogDir", Kind: Text, Class: Effective, Help: "Directory of the transaction log, best on a disk of its own.",
+		field: func(c *Config) any { return &c.DataLogDir }},
+	{Name: "clientPort", Kind: Number, Default: "2181", Min: 0, Max: 65535, Class: Effective, Help: "Port for clients.",
+		field: func(c *Config) any { return &c.ClientPort }},
+	{Name: "clientPortAddress", Kind: Text, Class: Effective, Help: "Address to listen on for clients; all addresses if it is not set.",
+		field: func(c *Config) any { return &c.ClientPortAddress }},
+	{Name: "clientPortListenBacklog", Kind: Number, Default: "-1", Min: -1, Max: maxInt, Class: Effective,
+		Help: "Connections that may wait to be accepted; -1 is the kernel's maximum.", field: func(c *Config) any { return &c.Backlog }},
+	{Name: "tickTime", Kind: Number, Default: "3000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Length of a tick in milliseconds, the unit of timeouts.", field: func(c *Config) any { return &c.TickTime }},
+	{Name: "minSessionTimeout", Kind: Number, Default: "-1", Min: -1, Max: maxInt, Class: Effective,
+		Help: "Shortest session timeout in milliseconds; -1 is two ticks.", field: func(c *Config) any { return &c.MinSessionTimeout }},
+	{Name: "maxSessionTimeout", Kind: Number, Default: "-1", Min: -1, Max: maxInt, Class: Effective,
+		Help: "Longest session timeout in milliseconds; -1 is twenty ticks.", field: func(c *Config) any { return &c.MaxSessionTimeout }},
+	{Name: "nio.sessionlessCnxnTimeout", Kind: Number, Default: "10000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Milliseconds until a connection that opens no session is closed.", field: func(c *Config) any { return &c.SessionlessTime }},
+	{Name: "maxClientCnxns", Kind: Number, Default: "60", Min: 0, Max: maxInt, Class: Effective, Reload: true,
+		Help: "Connections from one address; 0 is no limit.", field: func(c *Config) any { return &c.MaxClientCnxns }},
+	{Name: "maxCnxns", Kind: Number, Default: "0", Min: 0, Max: maxInt, Class: Effective, Reload: true,
+		Help: "Connections in all; 0 is no limit.", field: func(c *Config) any { return &c.MaxCnxns }},
+	{Name: "jute.maxbuffer", Kind: Number, Default: "1048575", Min: 1024, Max: 1 << 30, Class: Effective,
+		Help: "Largest request, and so the largest data of a znode, in bytes.", field: func(c *Config) any { return &c.MaxFrame }},
+	{Name: "globalOutstandingLimit", Kind: Number, Default: "1000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Requests without a reply from which on connections that wait for one are not read.", field: func(c *Config) any { return &c.OutstandingLimit }},
+	{Name: "clientTcpKeepAlive", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Probe idle client connections; zkd always does.", field: func(c *Config) any { return &c.KeepAlive }},
+	{Name: "forceSync", Kind: Bool, Default: "yes", Class: Effective,
+		Help: "Force each write to the disk before it is acknowledged; no risks acknowledged writes.", field: func(c *Config) any { return &c.ForceSync }},
+	{Name: "fsync.warningthresholdms", Kind: Number, Default: "1000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Milliseconds from which a write to the log is reported as slow.", field: func(c *Config) any { return &c.SlowSync }},
+	{Name: "datadir.autocreate", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Make data directories that do not exist.", field: func(c *Config) any { return &c.AutocreateDirs }},
+	{Name: "4lw.commands.whitelist", Kind: List, Default: "ruok,srvr,stat,mntr,isro,conf", Class: Effective, Reload: true,
+		Help: "Four-letter words that are answered; * is all. srvr always is.", field: func(c *Config) any { return &c.Words }},
+	{Name: "extendedTypesEnabled", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Allow znodes with a time to live.", field: func(c *Config) any { return &c.ExtendedTypes }},
+	{Name: "emulate353TTLNodes", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Read TTL znodes as release 3.5.3 stored them.", field: func(c *Config) any { return &c.Emulate353 }},
+	{Name: "enforceQuota", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Refuse writes above a hard quota.", field: func(c *Config) any { return &c.EnforceQuota }},
+	{Name: "skipACL", Kind: Bool, Default: "no", Class: Effective,
+		Help: "Check no ACL: everybody may do everything.", field: func(c *Config) any { return &c.SkipACL }},
+	{Name: "reconfigEnabled", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Allow dynamic reconfiguration; a server on its own has nothing to reconfigure.", field: func(c *Config) any { return &c.ReconfigEnabled }},
+	{Name: "znode.container.checkIntervalMs", Kind: Number, Default: "60000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Milliseconds between searches for containers and TTL znodes to delete.", field: func(c *Config) any { return &c.ContainerEvery }},
+	{Name: "znode.container.maxPerMinute", Kind: Number, Default: "10000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Containers and TTL znodes that are deleted in a minute at most.", field: func(c *Config) any { return &c.ContainerPerMin }},
+	{Name: "znode.container.maxNeverUsedIntervalMs", Kind: Number, Default: "0", Min: 0, Max: maxInt, Class: Effective,
+		Help: "Milliseconds until a container that never had a child is deleted; 0 is never.", field: func(c *Config) any { return &c.ContainerMaxIdle }},
+	{Name: "DigestAuthenticationProvider.enabled", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Offer the authentication scheme digest.", field: func(c *Config) any { return &c.DigestEnabled }},
+	{Name: "DigestAuthenticationProvider.digestAlg", Kind: Text, Default: "SHA1", Class: Effective,
+		Help: "Hash of the scheme digest: SHA1, SHA-256, SHA-384 or SHA-512.", field: func(c *Config) any { return &c.DigestAlg }},
+	{Name: "DigestAuthenticationProvider.superDigest", Kind: Text, Class: Effective,
+		Help: "Superuser, as super:<base64 hash>.", field: func(c *Config) any { return &c.SuperDigest }},
+	{Name: "enforce.auth.enabled", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Clients must authenticate with one of enforce.auth.schemes.", field: func(c *Config) any { return &c.EnforceAuth }},
+	{Name: "enforce.auth.schemes", Kind: List, Class: Effective,
+		Help: "Schemes that satisfy enforce.auth.enabled.", field: func(c *Config) any { return &c.AuthSchemes }},
+}
+
+// later are settings of features that this version lacks.
+var later = []struct{ help, names string }{
+	{"Concerns ensembles of several servers.",
+		"initLimit syncLimit connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch leaderServes electionAlg cnxTimeout " +
+			"quorumCnxnTimeoutMs fastleader.minNotificationInterval fastleader.maxNotificationInterval electionPortBindRetry " +
+			"quorumListenOnAllIPs tcpKeepAlive leaderConnectDelayDuringRetryMs standaloneEnabled dynamicConfigFile " +
+			"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled peerType " +
+			"observer.reconnectDelayMs observer.election.DelayMs observerMasterPort observerMaster.sizeLimit syncEnabled " +
+			"observer.syncEnabled leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath commitLogCount " +
+			"snapshotSizeFactor localSessionsEnabled localSessionsUpgradingEnabled readonlymode.enabled db.autocreate " +
+			"messageTracker.BufferSize messageTracker.Enabled enableEagerACLCheck"},
+	{"Concerns TLS and SASL.",
+		"secureClientPort secureClientPortAddress sslQuorum portUnification client.portUnification ssl.keyStore.location " +
+			"ssl.keyStore.password ssl.keyStore.passwordPath ssl.keyStore.type ssl.trustStore.location ssl.trustStore.password " +
+			"ssl.trustStore.passwordPath ssl.trustStore.type ssl.protocol ssl.enabledProtocols ssl.ciphersuites " +
+			"ssl.hostnameVerification ssl.clientHostnameVerification ssl.crl ssl.ocsp ssl.clientAuth " +
+			"ssl.handshakeDetectionTimeoutMillis ssl.quorum.keyStore.location ssl.quorum.keyStore.password " +
+			"ssl.quorum.trustStore.location ssl.quorum.trustStore.password ssl.quorum.hostnameVerification " +
+			"ssl.quorum.clientAuth ssl.authProvider sslQuorumReloadCertFiles client.certReload fips-mode authProvider.1 " +
+			"X509AuthenticationProvider.superUser superUser sessionRequireClientSASLAuth allowSaslFailedClients " +
+			"ensembleAuthName kerberos.removeHostFromPrincipal kerberos.removeRealmFromPrincipal sasl.serverconfig " +
+			"java.security.auth.login.config quorum.auth.enableSasl quorum.auth.learnerRequireSasl " +
+			"quorum.auth.serverRequireSasl quorum.auth.learner.saslLoginContext quorum.auth.server.saslLoginContext " +
+			"quorum.auth.kerberos.servicePrincipal"},
+	{"Concerns the HTTP and metrics ports and the audit log.",
+		"admin.enableServer admin.serverAddress admin.serverPort admin.commandURL admin.idleTimeout admin.portUnification " +
+			"admin.forceHttps admin.needClientAuth admin.snapshot.enabled admin.restore.enabled " +
+			"admin.rateLimiterIntervalInMS metricsProvider.className metricsProvider.httpHost metricsProvider.httpPort " +
+			"metricsProvider.exportJvmInfo metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
+	{"Concerns throttling beyond globalOutstandingLimit.",
+		"largeRequestMaxBytes largeRequestThreshold requestThrottleLimit request_throttle_max_requests " +
+			"requestThrottleStallTime request_throttle_stall_time requestThrottleDropStale request_throttle_drop_stale " +
+			"requestStaleLatencyCheck request_stale_latency_check requestStaleConnectionCheck " +
+			"request_stale_connection_check request_throttler.shutdownTimeout throttledOpWaitTime throttled_op_wait_time " +
+			"connectionMaxTokens connection_throttle_tokens connectionTokenFillTime connection_throttle_fill_time " +
+			"connectionTokenFillCount connection_throttle_fill_count connectionFreezeTime " +
+			"connection_throttle_freeze_time connectionDropIncrease connection_throttle_drop_increase " +
+			"connectionDropDecrease connection_throttle_drop_decrease connectionDecreaseRatio " +
+			"connection_throttle_decrease_ratio connection_throttle_weight_enabled " +
+			"connection_throttle_global_session_weight connection_throttle_local_session_weight " +
+			"connection_throttle_renew_session_weight"},
+}
+
+// ignored are settings that have nothing to set here.
+var ignored = []struct{ reason, names string }{
+	{"the image is written behind the log and the log is trimmed by itself; disk use is bounded without a setting",
+		"snapCount snapSizeLimitInKb txnLogSizeLimitInKb preAllocSize autopurge.snapRetainCount autopurge.purgeInterval " +
+			"snapshot.compression.method snapshot.trust.empty serializeLastProcessedZxid.enabled forceSnapshotSync " +
+			"closeSessionTxn.enabled digest.enabled jute.maxbuffer.extrasize"},
+	{"writes that come together share one sync without a delay",
+		"flushDelay maxWriteQueuePollTime maxBatchSize"},
+	{"there is no JVM and there are no thread pools; GOMAXPROCS bounds the threads",
+		"nio.numSelectorThreads nio.numWorkerThreads nio.directBufferBytes nio.shutdownTimeout serverCnxnFactory " +
+			"clientCnxnSocket commitProcessor.numWorkerThreads commitProcessor.maxReadBatchSize " +
+			"commitProcessor.maxCommitBatchSize commitProcessor.shutdownTimeout intBufferStartingSizeBytes " +
+			"quorum.cnxn.threads.size metricsProvider.numWorkerThreads metricsProvider.maxQueueSize " +
+			"metricsProvider.workerShutdownTimeoutMs jmx.log4j.disable jmx.log4j.mbean admin.httpVersion audit.impl.class " +
+			"jvm.pause.monitor jvm.pause.info-threshold.ms jvm.pause.warn-threshold.ms jvm.pause.sleep.time.ms kinit " +
+			"ssl.sslProvider ssl.context.supplier.class"},
+	{"watches and replies are kept in zkd's own way",
+		"watchManagerName watcherCleanThreadsNum watcherCleanThreshold watcherCleanIntervalInSeconds " +
+			"maxInProcessingDeadWatchers bitHashCacheSize maxResponseCacheSize maxGetChildrenResponseCacheSize " +
+			"pathStats.enabled"},
+	{"it is always so",
+		"leader.nodelay follower.nodelay advancedFlowControlEnabled netty.advancedFlowControl.enabled " +
+			"learner.closeSocketAsync leader.closeSocketAsync learner.asyncSending leader.ackLoggingFrequency " +
+			"follower.skipLearnerRequestToNextProcessor forward_learner_requests_to_commit_processor_disabled"},
+}

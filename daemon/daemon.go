@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/auth"
+	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/server"
+	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/tree"
+)
+
+// Exit codes of the process.
+const (
+	ExitOK       = 0
+	ExitFailure  = 1  // unexpected
+	ExitDataDir  = 3  // a data directory is damaged, foreign or in use
+	ExitPort     = 14 // a port cannot be bound
+	ExitConfig   = 78 // the configuration is wrong; see sysexits.h
+	standaloneID = 1  // the server id in session ids
+)
+
+// ErrPort says that an address cannot be listened on.
+var ErrPort = errors.New("daemon: cannot listen")
+
+// ExitCode is the process's exit code for an error of Run or of config.Load.
+func ExitCode(err error) int {
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, config.ErrConfig):
+		return ExitConfig
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrInUse):
+		return ExitDataDir
+	case errors.Is(err, ErrPort):
+		return ExitPort
+	}
+	return ExitFailure
+}
+
+// process is a running server with what surrounds it.
+type process struct {
+	cfg    *config.Config
+	log    logrus.FieldLogger
+	store  *store.Store
+	server *server.Server
+	words  *admin.Words
+	start  time.Time
+}
+
+// Run runs a server until ctx ends. ready, which may be nil, is called once clients can
+// connect, with the addresses that are listened on.
+func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready func([]net.Addr)) (err error) {
+	p := &process{cfg: cfg, log: log, start: time.Now()}
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	warnFiles(log)
+	notify := newNotifier(log)
+	if p.store, err = p.openStore(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.store.Close()) }()
+	if err := p.newServer(notify); err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.watch(running, notify)
+	}()
+	err = p.server.Run(ctx, func() {
+		log.WithFields(logrus.Fields{
+			"addresses": fmt.Sprint(p.server.Addrs()), "ms": time.Since(p.start).Milliseconds(),
+		}).Info("Ready")
+		notify.ready(p.describe())
+		if ready != nil {
+			ready(p.server.Addrs())
+		}
+	})
+	notify.stopping()
+	cancel()
+	<-done
+	return err
+}
+
+func (p *process) openStore() (*store.Store, error) {
+	for _, dir := range []string{p.cfg.DataDir, p.cfg.DataLogDir} {
+		if _, err := os.Stat(dir); err != nil && !p.cfg.AutocreateDirs {
+			return nil, fmt.Errorf("%w: dataDir %s: %w; make it, or set datadir.autocreate=true", config.ErrConfig, dir, err)
+		}
+	}
+	return store.Open(store.Options{
+		ImageDir: p.cfg.DataDir, LogDir: p.cfg.DataLogDir, Log: p.log,
+		NoSync: !p.cfg.ForceSync, SlowSync: time.Duration(p.cfg.SlowSync) * time.Millisecond,
+	})
+}
+
+// newServer recovers the tree and binds the ports.
+func (p *process) newServer(notify *notifier) error {
+	schemes, err := p.schemes()
+	if err != nil {
+		return err
+	}
+	t, err := server.Recover(p.store, tree.Options{
+		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
+		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
+	}, p.log, notify.recovering)
+	if err != nil {
+		return err
+	}
+	ms := func(n int) proto.Millis { return proto.Millis(n) }
+	r := replica.New(replica.Config{
+		ServerID: standaloneID, TickTime: ms(p.cfg.TickTime),
+		MinTimeout: ms(p.cfg.MinSessionTimeout), MaxTimeout: ms(p.cfg.MaxSessionTimeout),
+		ReapInterval: ms(p.cfg.ContainerEvery), ReapPerMinute: p.cfg.ContainerPerMin,
+		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes,
+	}, server.Now(), t)
+	p.words = admin.New(p, p.cfg.Words)
+	p.server, err = server.New(server.Options{
+		Ports: cnxn.Options{
+			Addresses: []string{net.JoinHostPort(p.cfg.ClientPortAddress, strconv.Itoa(p.cfg.ClientPort))},
+			Backlog:   p.cfg.Backlog, MaxFrame: p.cfg.MaxFrame, Limits: p.limits(),
+			FirstFrame: time.Duration(p.cfg.SessionlessTime) * time.Millisecond, Log: p.log,
+		},
+		Replica: r, Store: p.store, Outstanding: int64(p.cfg.OutstandingLimit), Log: p.log,
+		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress", ErrPort, err)
+	}
+	return nil
+}
+
+func (p *process) limits() cnxn.Limits {
+	return cnxn.Limits{PerIP: p.cfg.MaxClientCnxns, Total: p.cfg.MaxCnxns}
+}
+
+func (p *process) schemes() (*auth.Schemes, error) {
+	o := auth.Options{
+		DigestDisabled: !p.cfg.DigestEnabled, DigestAlg: p.cfg.DigestAlg, SuperDigest: p.cfg.SuperDigest,
+	}
+	if p.cfg.EnforceAuth {
+		o.Enforce = p.cfg.AuthSchemes
+	}
+	s, err := auth.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", config.ErrConfig, p.cfg.File, err)
+	}
+	return s, nil
+}
+
+// reload reads the configuration again and applies what can be changed on the way.
+func (p *process) reload() error {
+	next, err := config.Load(p.cfg.File)
+	if err != nil {
+		return err
+	}
+	for _, key := range config.Changed(p.cfg, next) {
+		if !key.Reload {
+			p.log.WithField("key", key.Name).Warn("The setting has changed; it takes effect after a restart")
+		}
+	}
+	p.cfg.MaxClientCnxns, p.cfg.MaxCnxns, p.cfg.Words = next.MaxClientCnxns, next.MaxCnxns, next.Words
+	p.server.Ports().SetLimits(p.limits())
+	p.words.Allow(next.Words)
+	return nil
+}

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+)
+
+// errStop ends a walk over groups.
+var errStop = errors.New("store: enough")
+
+// salvage keeps the log as far as it is whole. The segment in which the damage begins is
+// copied up to there; it and all later ones are moved aside, not deleted.
+func (s *Store) salvage() error {
+	seqs, err := s.segments()
+	if err != nil {
+		return err
+	}
+	var end *link
+	for i, seq := range seqs {
+		whole, last, ok := s.wholeGroups(seq, end)
+		if ok {
+			if last != nil {
+				end = last
+			}
+			continue
+		}
+		for _, bad := range seqs[i:] {
+			if err := s.moveAside(bad); err != nil {
+				return err
+			}
+		}
+		return s.rewrite(seqs[len(seqs)-1]+1, whole)
+	}
+	return nil
+}
+
+// wholeGroups reads a segment's groups as long as they follow one another and end, which
+// is nil before the first segment. ok says that nothing was wrong; last is nil for a
+// segment without groups.
+func (s *Store) wholeGroups(seq uint64, end *link) (whole [][]byte, last *link, ok bool) {
+	if s.unfinished(seq) {
+		return nil, nil, true
+	}
+	seg, err := s.openSegment(seq, true)
+	if err != nil {
+		return nil, nil, false
+	}
+	defer seg.close(s.log)
+	last = end
+	err = seg.groups(func(g group) error {
+		if last != nil && g.prev != *last {
+			return errStop
+		}
+		last = &link{g.last, g.sum}
+		whole = append(whole, bytes.Clone(g.raw))
+		return nil
+	})
+	if len(whole) == 0 {
+		last = nil
+	}
+	return whole, last, err == nil
+}
+
+func (s *Store) moveAside(seq uint64) error {
+	name := segmentName(seq)
+	from, to := filepath.Join(s.opt.LogDir, name), filepath.Join(s.opt.LogDir, "damaged-"+name)
+	if err := s.fs.Rename(from, to); err != nil {
+		return fmt.Errorf("move %s aside: %w", from, err)
+	}
+	s.log.WithFields(logrus.Fields{"from": from, "to": to}).Warn("A damaged part of the log was moved aside")
+	return s.fs.SyncDir(s.opt.LogDir)
+}
+
+// rewrite makes a segment of groups that were whole.
+func (s *Store) rewrite(seq uint64, whole [][]byte) error {
+	if len(whole) == 0 {
+		return nil
+	}
+	seg, err := s.createSegment(seq)
+	if err != nil {
+		return err
+	}
+	defer seg.close(s.log)
+	for _, raw := range whole {
+		g, err := parseGroup(raw)
+		if err == nil {
+			err = seg.append(groupKey(g.first), raw, true)
+		}
+		if err != nil {
+			return s.failed(err)
+		}
+	}
+	return nil
+}
