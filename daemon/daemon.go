@@ -101,7 +101,8 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 func (p *process) openStore() (*store.Store, error) {
 	for _, dir := range []string{p.cfg.DataDir, p.cfg.DataLogDir} {
 		if _, err := os.Stat(dir); err != nil && !p.cfg.AutocreateDirs {
-			return nil, fmt.Errorf("%w: dataDir %s: %w; make it, or set datadir.autocreate=true", config.ErrConfig, dir, err)
+			return nil, fmt.Errorf("%w: dataDir %s: %w; make it, or set datadir.autocreate=true",
+				config.ErrConfig, dir, err)
 		}
 	}
 	return store.Open(store.Options{
@@ -141,7 +142,8 @@ func (p *process) newServer(notify *notifier) error {
 		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress", ErrPort, err)
+		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress",
+			ErrPort, err)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func Document() string {
 		if k.Reload {
 			reload = "yes"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, value, strings.ReplaceAll(k.Default, "*", `\*`), reload, k.Help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, value, k.Default, reload, k.Help)
 	}
 	b.WriteString("\n## Settings without effect in this version\n\n| keys | about |\n|---|---|\n")
 	for _, l := range later {

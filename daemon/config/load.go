@@ -240,7 +240,8 @@ func (c *Config) check(l *loader) error {
 	case c.DataDir == "":
 		return wrong("dataDir", "is not set; name the directory that holds the data, for example dataDir=/var/lib/zkd")
 	case c.MinSessionTimeout > c.MaxSessionTimeout:
-		return wrong("minSessionTimeout", "%d is above maxSessionTimeout, which is %d", c.MinSessionTimeout, c.MaxSessionTimeout)
+		return wrong("minSessionTimeout", "%d is above maxSessionTimeout, which is %d",
+			c.MinSessionTimeout, c.MaxSessionTimeout)
 	case c.EnforceAuth && len(c.AuthSchemes) == 0:
 		return wrong("enforce.auth.schemes", "must be set where enforce.auth.enabled is true, for example to digest")
 	case l.servers > 1:
@@ -248,7 +249,8 @@ func (c *Config) check(l *loader) error {
 			"the file lists %d servers. Remove the server lines, or keep Apache's servers for this ensemble", l.servers)
 	}
 	if !c.ForceSync {
-		c.Warnings = append(c.Warnings, "forceSync=no: writes are acknowledged before they are on the disk and can be lost")
+		c.Warnings = append(c.Warnings,
+			"forceSync=no: writes are acknowledged before they are on the disk, and can be lost")
 	}
 	if c.SkipACL {
 		c.Warnings = append(c.Warnings, "skipACL=yes: no ACL is checked")

@@ -29,7 +29,7 @@ type Request struct {
 	TTL     int64 // createTTL, else -1; milliseconds
 	Version int32 // delete, setData, setACL, check
 	Watch   bool  // exists, getData, getChildren, getChildren2
-	Mode    int32 // addWatch: mode; checkWatches, removeWatches: watcher type; auth: ignored type; createSession: timeout
+	Mode    int32 // addWatch: mode; check-, removeWatches: watcher type; auth: ignored; createSession: timeout
 
 	Scheme     []byte // auth
 	Relative   Zxid   // setWatches, setWatches2

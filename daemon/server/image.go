@@ -39,7 +39,8 @@ func (s *Server) writeImages() {
 			return
 		case <-s.lastImage:
 			if err := s.writeImage(true); err != nil {
-				s.opts.Log.WithError(err).Warn("The image was not written before the end; the next start replays the log")
+				s.opts.Log.WithError(err).
+					Warn("The image was not written before the end; the next start replays the log")
 			}
 			return
 		case <-tick.C:

@@ -93,6 +93,7 @@ func (s *dirStorage) checked(err error) error {
 
 type nopLocker struct{}
 
+// Unlock does nothing.
 func (nopLocker) Unlock() {}
 
 // Lock does nothing: the store holds a lock on the whole directory.
@@ -191,6 +192,7 @@ type reader struct {
 	*io.SectionReader
 }
 
+// Close closes the file.
 func (r *reader) Close() error { return r.f.Close() }
 
 // Create makes a file. A journal is sealed before anything can be written to it.

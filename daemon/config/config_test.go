@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, text string, dropins ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "zoo.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range dropins {
+		if err := os.MkdirAll(file+".d", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(file+".d", string(rune('a'+i))+".cfg"), []byte(d), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
+}
+
+func TestProperties(t *testing.T) {
+	entries, err := parseProperties("f", []byte("# c\n! c\n a = b c \nd:e\nf g\nh=\\\n   i\nj\\=k=l\\u0041\\t.\n\nlast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []entry{
+		{"a", "b c", "f", 3}, {"d", "e", "f", 4}, {"f", "g", "f", 5}, {"h", "i", "f", 6}, {"j=k", "lA\t.", "f", 8}, {"last", "", "f", 10},
+	}
+	if len(entries) != len(want) {
+		t.Fatalf("%v", entries)
+	}
+	for i := range want {
+		if entries[i] != want[i] {
+			t.Errorf("entry %d is %+v and not %+v", i, entries[i], want[i])
+		}
+	}
+	if _, err := parseProperties("f", []byte(`a=\u00`)); err == nil || !strings.Contains(err.Error(), "f:1") {
+		t.Errorf("half a character: %v", err)
+	}
+}
+
+func FuzzProperties(f *testing.F) {
+	f.Add([]byte("a=b\\\n c\\u0041:\\"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		entries, err := parseProperties("f", text)
+		if err == nil && len(entries) > len(text)+1 {
+			t.Errorf("%d entries out of %d bytes", len(entries), len(text))
+		}
+	})
+}
+
+func TestLoad(t *testing.T) {
+	t.Setenv("ZKD_MAXCNXNS", "7")
+	file := write(t, "dataDir=/d\ntickTime=2000\ntickTime=1000\nclienPort=1\nsnapCount=5\nskipACL=yes\n"+
+		"zookeeper.jute.maxbuffer=4096\nfoo.bar.baz.qux=1\n", "maxClientCnxns=5\n", "maxClientCnxns=6\n")
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DataDir != "/d" || c.DataLogDir != "/d" || c.TickTime != 1000 || c.MinSessionTimeout != 2000 ||
+		c.MaxSessionTimeout != 20000 || c.MaxClientCnxns != 6 || c.MaxCnxns != 7 || !c.SkipACL || c.MaxFrame != 4096 ||
+		c.ClientPort != 2181 || !c.ForceSync {
+		t.Errorf("%+v", c)
+	}
+	warnings := strings.Join(c.Warnings, "\n")
+	for _, want := range []string{"replaces line 2", "did you mean clientPort?", "snapCount has no effect", "no ACL is checked", "foo.bar.baz.qux"} {
+		if !strings.Contains(warnings, want) {
+			t.Errorf("no warning says %q:\n%s", want, warnings)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"tickTime=2000\n":                                      "dataDir: is not set",
+		"dataDir=/d\nclientPort=70000\n":                       ":2: clientPort: 70000 is out of range: give a number from 0 to 65535",
+		"dataDir=/d\nenforceQuota=maybe\n":                     `:2: enforceQuota: "maybe" is neither true nor false`,
+		"dataDir=/d\ntickTime=2s\n":                            `:2: tickTime: "2s" is not a whole number`,
+		"dataDir=/d\nminSessionTimeout=9\nmaxSessionTimeout=8": ":2: minSessionTimeout: 9 is above maxSessionTimeout",
+		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":         "the file lists 2 servers",
+		"dataDir=/d\nenforce.auth.enabled=true\n":              "enforce.auth.schemes: must be set",
+	} {
+		_, err := Load(write(t, text))
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, and not %q", text, err, want)
+		}
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrConfig) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	if text, ok := Explain("tickTime"); !ok || !strings.Contains(text, "ZKD_TICKTIME") {
+		t.Errorf("%v %s", ok, text)
+	}
+	if text, ok := Explain("ticktime"); ok || !strings.Contains(text, "tickTime") {
+		t.Errorf("%v %s", ok, text)
+	}
+}
+
+func TestDocumentIsCurrent(t *testing.T) {
+	b, err := os.ReadFile("../../docs/CONFIG.md")
+	if err != nil || string(b) != Document() {
+		t.Errorf("docs/CONFIG.md is not current: run make docs (%v)", err)
+	}
+}
+
+func TestKeysAreUnique(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, k := range Table() {
+		if seen[k.Name] {
+			t.Errorf("%s has two rows", k.Name)
+		}
+		seen[k.Name] = true
+	}
+}
