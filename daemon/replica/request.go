@@ -46,12 +46,14 @@ func (r *Replica) request(now Now, c *Conn, frame []byte) {
 		return // as every server does: the reply of the closing is the last one
 	}
 	r.sessions.touch(now, c.session)
-	if r.req.Op.IsWrite() && clientMayWrite(r.req.Op) {
-		r.write(now, c, body)
-		return
-	}
 	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs}
-	if !served(it.op) {
+	if it.op.IsWrite() && clientMayWrite(it.op) {
+		if r.req.DecodeBody(body) == nil && (it.op != proto.OpMulti || tree.WellFormed(&r.req)) {
+			r.write(now, c)
+			return
+		}
+		// Nothing that could be a transaction: it is refused in its turn, as a read would be.
+	} else if !served(it.op) {
 		it.op, it.code = proto.OpNotification, proto.ErrUnimplemented
 	}
 	r.inTurn(now, c, it, body)
@@ -62,13 +64,11 @@ func clientMayWrite(op proto.Op) bool {
 	return op != proto.OpCreateSession && op != proto.OpDeleteContainer
 }
 
-// write proposes a client's write.
-func (r *Replica) write(now Now, c *Conn, body []byte) {
+// write proposes a client's write, which has been decoded.
+func (r *Replica) write(now Now, c *Conn) {
 	r.caller = r.callerOf(c, c.IDs)
 	code := proto.ErrOK
-	if r.req.DecodeBody(body) != nil {
-		code = proto.ErrMarshalling
-	} else if r.req.Op == proto.OpReconfig {
+	if r.req.Op == proto.OpReconfig {
 		code = proto.ErrReconfigDisabled
 		if r.cfg.ReconfigEnabled {
 			code = proto.ErrUnimplemented
@@ -166,7 +166,7 @@ func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
 		c.Out.Reply(it.xid, zxid, proto.ErrOK)
 	default:
 		r.req = proto.Request{Xid: it.xid, Op: it.op}
-		if r.req.DecodeBody(body) != nil {
+		if it.op.IsWrite() || r.req.DecodeBody(body) != nil {
 			c.Out.Reply(it.xid, zxid, proto.ErrMarshalling)
 			break
 		}
