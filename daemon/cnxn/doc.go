@@ -16,7 +16,7 @@
 // the bytes are there; only the poller that reads a socket closes it, so that nobody
 // writes to a file descriptor that already belongs to somebody else.
 //
-// Goroutines: an acceptor per listener; a worker per poller and one to spare, so that a
+// Goroutines: a worker per poller, the first of which also accepts, and one to spare, so that a
 // worker may block in Handler.Idle while another one polls in its place; a sweeper for
 // timeouts; one goroutine per four-letter word, which ends with its answer. Output is
 // written by whoever holds it; what a socket does not take at once is written by the

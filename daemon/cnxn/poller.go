@@ -3,6 +3,7 @@ package cnxn
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -25,6 +26,7 @@ type poller struct {
 	events [batchSize]unix.EpollEvent
 	batch  [batchSize]*Conn // the connections of events, nil for those that are gone
 	again  []*Conn          // have more to be read than one turn took
+	accept []*listener      // have, or may have, connections waiting
 
 	mu    sync.Mutex
 	conns []*Conn // by file descriptor
@@ -101,8 +103,10 @@ func (p *poller) round() int {
 	for i := range p.events[:n] {
 		ev := &p.events[i]
 		p.batch[i] = nil
-		if c := p.conns[ev.Fd]; c != nil && c.tag == ev.Pad {
+		if c := p.connOf(ev); c != nil {
 			p.batch[i] = c
+		} else if l := p.ports.listenerOf(ev.Fd); l != nil && !slices.Contains(p.accept, l) {
+			p.accept = append(p.accept, l)
 		}
 	}
 	p.mu.Unlock()
@@ -118,7 +122,31 @@ func (p *poller) round() int {
 		c.again = false
 		p.event(c, unix.EPOLLIN)
 	}
-	return n + len(again)
+	return n + len(again) + p.acceptAll()
+}
+
+// connOf is the connection that an event is of, nil if that is gone. It needs p.mu.
+func (p *poller) connOf(ev *unix.EpollEvent) *Conn {
+	if int(ev.Fd) < len(p.conns) {
+		if c := p.conns[ev.Fd]; c != nil && c.tag == ev.Pad {
+			return c
+		}
+	}
+	return nil
+}
+
+// acceptAll accepts a share of the connections that wait and returns at how many
+// listeners there were any.
+func (p *poller) acceptAll() int {
+	n := len(p.accept)
+	left := p.accept[:0]
+	for _, l := range p.accept {
+		if p.ports.accept(l) {
+			left = append(left, l)
+		}
+	}
+	p.accept = left
+	return n
 }
 
 // event serves what the kernel says of one connection.

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -24,8 +22,7 @@ type Ports struct {
 	vacant  chan *poller // pollers whose worker is away in Handler.Idle
 	stop    chan struct{}
 	sweeper sweeper
-	running sync.WaitGroup // all goroutines but the acceptors
-	accept  sync.WaitGroup
+	running sync.WaitGroup // all goroutines
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -36,13 +33,6 @@ type Ports struct {
 	closing   bool          // no connection is taken on any more
 	empty     chan struct{} // closed when the last connection is gone; nil until somebody waits
 	stats     counters
-}
-
-// listener is one listening socket.
-type listener struct {
-	addr net.Addr
-	file *os.File
-	raw  syscall.RawConn // of file
 }
 
 // counters are the parts of Stats.
@@ -91,29 +81,12 @@ func (p *Ports) listen(addr string) error {
 	if err != nil {
 		return fmt.Errorf("cnxn: listen on %s: %w", addr, err)
 	}
-	return p.watchListener(ln.(*net.TCPListener))
-}
-
-// watchListener takes the listening socket itself: package net accepts only into
-// connections of its own kind.
-func (p *Ports) watchListener(ln *net.TCPListener) error {
-	l := &listener{addr: ln.Addr()}
-	var err error
-	if l.file, err = ln.File(); err != nil {
-		return errors.Join(fmt.Errorf("cnxn: listen on %s: %w", l.addr, err), ln.Close())
+	defer ln.Close() // takes its own descriptor with it; the socket goes on under another one
+	l, err := newListener(ln.(*net.TCPListener), p.opts.Backlog)
+	if err != nil {
+		return fmt.Errorf("cnxn: listen on %s: %w", addr, err)
 	}
 	p.listeners = append(p.listeners, l)
-	if err = ln.Close(); err == nil {
-		l.raw, err = l.file.SyscallConn()
-	}
-	if err == nil && p.opts.Backlog > 0 {
-		var set error
-		err = l.raw.Control(func(fd uintptr) { set = unix.Listen(int(fd), p.opts.Backlog) })
-		err = errors.Join(err, set)
-	}
-	if err != nil {
-		return fmt.Errorf("cnxn: listen on %s: %w", l.addr, err)
-	}
 	return nil
 }
 
@@ -124,8 +97,8 @@ func (p *Ports) Serve() {
 	}
 	p.running.Go(func() { p.work(nil) })
 	p.running.Go(func() { p.sweeper.run(p.stop) })
-	for _, ln := range p.listeners {
-		p.accept.Go(func() { p.acceptFrom(ln) })
+	for _, l := range p.listeners {
+		l.watch(p.pollers[0].ep)
 	}
 }
 
@@ -168,10 +141,9 @@ func (p *Ports) Stats() Stats {
 
 // StopAccepting closes the listeners. Open connections go on.
 func (p *Ports) StopAccepting() {
-	for _, ln := range p.listeners {
-		_ = ln.file.Close() // closed already, or closed now
+	for _, l := range p.listeners {
+		l.close()
 	}
-	p.accept.Wait()
 }
 
 // Close ends every connection at once and waits until all goroutines have ended.
@@ -222,43 +194,14 @@ func (p *Ports) work(poller *poller) {
 	}
 }
 
-// acceptFrom accepts until the listener is closed.
-func (p *Ports) acceptFrom(ln *listener) {
-	for {
-		var failed error
-		err := ln.raw.Read(func(fd uintptr) bool {
-			failed = p.acceptAll(int(fd))
-			return failed != nil
-		})
-		if err != nil {
-			return
-		}
-		if failed != nil {
-			p.opts.Log.WithError(failed).Warn("Cannot accept client connections; trying again")
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-p.stop:
-				return
-			}
+// listenerOf is the listener with a descriptor, or nil.
+func (p *Ports) listenerOf(fd int32) *listener {
+	for _, l := range p.listeners {
+		if l.fd == int(fd) {
+			return l
 		}
 	}
-}
-
-// acceptAll accepts what is waiting. It returns nil when nothing is left, or the error
-// that keeps it from accepting, which is want of descriptors or memory.
-func (p *Ports) acceptAll(ln int) error {
-	for {
-		fd, peer, err := accept(ln)
-		switch err {
-		case nil:
-			p.take(fd, peer)
-		case unix.EAGAIN:
-			return nil
-		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.EPERM:
-		default:
-			return err
-		}
-	}
+	return nil
 }
 
 // take takes on an accepted socket, or closes it without a byte if it is one too many.

@@ -2,8 +2,6 @@ package cnxn
 
 import (
 	"errors"
-	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,31 +92,3 @@ func (s socket) endOutput() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 func (s socket) end() { _ = unix.Shutdown(s.fd, unix.SHUT_RDWR) }
 
 func (s socket) close() { _ = unix.Close(s.fd) }
-
-// setListening gives a listening socket the options that accepted ones inherit.
-func setListening(fd int, keepAlive time.Duration) error {
-	set := func(level, opt, v int) error { return unix.SetsockoptInt(fd, level, opt, v) }
-	idle := max(int(keepAlive/time.Second), 1)
-	return errors.Join(
-		set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-		set(unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
-		set(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle),
-		set(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, max(idle/4, 1)),
-		set(unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4),
-	)
-}
-
-// accept takes one connection from a listening socket.
-func accept(fd int) (int, netip.AddrPort, error) {
-	nfd, sa, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		return -1, netip.AddrPort{}, err
-	}
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return nfd, netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
-	case *unix.SockaddrInet6:
-		return nfd, netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
-	}
-	return nfd, netip.AddrPort{}, nil
-}

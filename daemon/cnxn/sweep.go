@@ -61,6 +61,9 @@ func (s *sweeper) run(stop <-chan struct{}) {
 			return
 		case now := <-tick.C:
 			s.sweep(now)
+			for _, l := range s.ports.listeners {
+				l.retry()
+			}
 		}
 	}
 }
