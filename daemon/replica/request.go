@@ -48,7 +48,7 @@ func (r *Replica) request(now Now, c *Conn, frame []byte) {
 	r.sessions.touch(now, c.session)
 	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs}
 	if it.op.IsWrite() && clientMayWrite(it.op) {
-		if r.req.DecodeBody(body) == nil && (it.op != proto.OpMulti || tree.WellFormed(&r.req)) {
+		if r.req.DecodeBody(body) == nil {
 			r.write(now, c)
 			return
 		}

@@ -7,7 +7,7 @@ import (
 // multi prepares all operations or none. A multi of which one operation fails becomes a
 // transaction all the same, which tells each operation's fate and changes nothing.
 func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
-	if !WellFormed(req) || !flagsFit(req) {
+	if !wellFormed(req) {
 		return proto.ErrMarshalling
 	}
 	o := &p.t.overlay
@@ -39,26 +39,10 @@ func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	return proto.ErrOK
 }
 
-// WellFormed says whether a multi can be read and each of its operations may stand in
-// one. Source: MultiOperationRecord.java.
-func WellFormed(req *proto.Request) bool {
+// wellFormed says whether a multi can be read, and each of its operations and its flags
+// may stand in one. Source: MultiOperationRecord.java.
+func wellFormed(req *proto.Request) bool {
 	const null = "\xff\xff\xff\xff"
-	it := req.MultiIter()
-	var sub proto.Request
-	for {
-		more, err := it.Next(&sub)
-		if err != nil || !more {
-			return err == nil
-		}
-		if sub.Op == proto.OpGetData || sub.Op == proto.OpGetChildren || string(sub.ACL) == null {
-			return false
-		}
-	}
-}
-
-// flagsFit says whether the flags of each create are such that a multi may have. Unlike
-// what cannot be read, flags that do not fit take a zxid.
-func flagsFit(req *proto.Request) bool {
 	it := req.MultiIter()
 	var sub proto.Request
 	for {
@@ -68,13 +52,15 @@ func flagsFit(req *proto.Request) bool {
 		}
 		last := proto.FlagContainer
 		switch sub.Op {
+		case proto.OpGetData, proto.OpGetChildren:
+			return false
 		case proto.OpCreateTTL:
 			last = proto.FlagPersistentSequentialTTL
 		case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer:
 		default:
 			continue
 		}
-		if sub.Flags < proto.FlagPersistent || sub.Flags > last {
+		if string(sub.ACL) == null || sub.Flags < proto.FlagPersistent || sub.Flags > last {
 			return false
 		}
 	}

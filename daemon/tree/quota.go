@@ -45,32 +45,42 @@ type limits struct {
 	count, bytes, hardCount, hardBytes int64
 }
 
-// parseLimits reads "key=value" pairs with commas or semicolons between them. An empty
-// value is no limit. Source: StatsTrack.java.
-func parseLimits(text string) (limits, bool) {
-	l := limits{-1, -1, -1, -1}
+// parseLimits reads "key=value" pairs with commas or semicolons between them; ok is false
+// for a text that Apache does not read either. Source: StatsTrack.java.
+func parseLimits(text string) (l limits, ok bool) {
+	l = limits{-1, -1, -1, -1}
+	if text != "" && strings.ContainsAny(text[:1], ",;") {
+		return l, false
+	}
 	for _, pair := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' }) {
-		key, value, _ := strings.Cut(pair, "=")
-		value = strings.TrimSuffix(value, "=")
-		if value == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil {
+		key, value, _ := strings.Cut(strings.TrimRight(pair, "="), "=")
+		if key == strings.TrimRight(pair, "=") {
 			return l, false
 		}
-		switch key {
-		case "count":
-			l.count = n
-		case "bytes":
-			l.bytes = n
-		case "countHardLimit":
-			l.hardCount = n
-		case "byteHardLimit":
-			l.hardBytes = n
+		value, _, _ = strings.Cut(value, "=")
+		n := int64(-1)
+		if value != "" {
+			var err error
+			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return l, false
+			}
 		}
+		l.set(key, n)
 	}
 	return l, true
+}
+
+func (l *limits) set(key string, n int64) {
+	switch key {
+	case "count":
+		l.count = n
+	case "bytes":
+		l.bytes = n
+	case "countHardLimit":
+		l.hardCount = n
+	case "byteHardLimit":
+		l.hardBytes = n
+	}
 }
 
 // checkQuota says whether the subtree of path may grow by so many znodes and bytes.
@@ -86,6 +96,9 @@ func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 	l, ok := parseLimits(string(q.limits))
 	if !ok {
 		return proto.ErrMarshalling
+	}
+	if !q.stats { // without it Apache counts nothing
+		return proto.ErrOK
 	}
 	if count != 0 && l.hardCount > -1 && q.count+count > l.hardCount {
 		return proto.ErrQuotaExceeded
@@ -158,8 +171,15 @@ func (t *Tree) quotaDeleted(path []byte, size int64) {
 
 func (t *Tree) quotaChanged(path, data []byte, grown int64) {
 	if owner, part, ok := quotaOwner(path); ok {
-		if q := t.quotas.byPath[owner]; q != nil && part == limitsName {
+		q := t.quotas.byPath[owner]
+		switch {
+		case q == nil:
+		case part == limitsName:
 			q.limits = append(q.limits[:0], data...)
+		default: // a client may correct the count
+			if l, ok := parseLimits(string(data)); ok {
+				q.count, q.bytes = l.count, l.bytes
+			}
 		}
 		return
 	}
