@@ -119,9 +119,9 @@ func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 		czxid: h.Zxid, mzxid: h.Zxid, pzxid: h.Zxid, ctime: h.Time, mtime: h.Time,
 		owner: t.ownerOf(op, h.Session), acl: t.acls.ofTxn(op.ACL),
 	})
-	t.quotaCreated(op.Path, id)
 	n := t.nodes.at(id)
 	res.Stat = t.stat(n)
+	t.quotaCreated(op.Path, id)
 	t.fire(proto.EventNodeCreated, op.Path, n.acl)
 	t.fireChildren(parent, parentPath(op.Path))
 }

@@ -14,30 +14,24 @@ const (
 	statsName  = "zookeeper_stats"
 )
 
-// quota is the quota of one subtree: its limits and what the subtree holds.
-type quota struct {
-	limits       []byte // the text, as the limits znode has it
-	count, bytes int64
-	stats        bool // there is a znode to keep count and bytes in
-}
+// quotas knows the subtrees that have limits: their paths, and the limits' text. What a
+// subtree holds is kept in its stats znode and nowhere else.
+type quotas struct{ byPath map[string]string }
 
-// quotas knows the subtrees that have a quota, by their paths.
-type quotas struct{ byPath map[string]*quota }
+func newQuotas() quotas { return quotas{byPath: make(map[string]string)} }
 
-func newQuotas() quotas { return quotas{byPath: make(map[string]*quota)} }
-
-// of finds the quota that applies to path: the one of the nearest ancestor, or of the
-// znode itself. A quota of the root is ignored.
-func (q *quotas) of(path []byte) (string, *quota) {
+// of finds the limits that apply to path: those of the nearest ancestor, or of the znode
+// itself. A quota of the root is ignored.
+func (q *quotas) of(path []byte) (owner, limits string, ok bool) {
 	if len(q.byPath) == 0 {
-		return "", nil
+		return "", "", false
 	}
 	for p := path; len(p) > 1; p = parentPath(p) {
-		if found, ok := q.byPath[string(p)]; ok {
-			return string(p), found
+		if limits, ok := q.byPath[string(p)]; ok {
+			return string(p), limits, true
 		}
 	}
-	return "", nil
+	return "", "", false
 }
 
 // limits are the four limits of a quota; -1 is none.
@@ -89,25 +83,32 @@ func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 	if !t.opt.EnforceQuota {
 		return proto.ErrOK
 	}
-	_, q := t.quotas.of(path)
-	if q == nil {
+	owner, text, ok := t.quotas.of(path)
+	if !ok {
 		return proto.ErrOK
 	}
-	l, ok := parseLimits(string(q.limits))
+	l, ok := parseLimits(text)
 	if !ok {
 		return proto.ErrMarshalling
 	}
-	if !q.stats { // without it Apache counts nothing
+	counts := count != 0 && (l.count > -1 || l.hardCount > -1)
+	weighs := size != 0 && (l.bytes > -1 || l.hardBytes > -1)
+	stats := t.lookup(statsPath(owner))
+	if (!counts && !weighs) || stats == none {
 		return proto.ErrOK
 	}
-	if count != 0 && l.hardCount > -1 && q.count+count > l.hardCount {
-		return proto.ErrQuotaExceeded
-	}
-	if size != 0 && l.hardBytes > -1 && q.bytes+size > l.hardBytes {
+	used, ok := parseLimits(string(t.dataOf(t.nodes.at(stats))))
+	switch {
+	case !ok:
+		return proto.ErrMarshalling
+	case counts && l.hardCount > -1 && used.count+count > l.hardCount,
+		weighs && l.hardBytes > -1 && used.bytes+size > l.hardBytes:
 		return proto.ErrQuotaExceeded
 	}
 	return proto.ErrOK
 }
+
+func statsPath(owner string) []byte { return []byte(quotaPath + owner + "/" + statsName) }
 
 func isUnder(path []byte, top string) bool {
 	return len(path) >= len(top) && string(path[:len(top)]) == top && (len(path) == len(top) || path[len(top)] == '/')
@@ -128,99 +129,69 @@ func quotaOwner(path []byte) (owner, part string, ok bool) {
 
 // quotaCreated looks at a new znode: it may set up a quota, and counts in one.
 func (t *Tree) quotaCreated(path []byte, id nodeID) {
-	if owner, part, ok := quotaOwner(path); ok {
-		if part == limitsName {
-			t.addQuota(owner, t.dataOf(t.nodes.at(id)))
-		} else if q := t.quotas.byPath[owner]; q != nil {
-			q.stats = true
-			t.quotaCount(owner, q)
-			t.writeStats(owner, q)
-		} else {
-			t.statsWithoutLimits(owner)
-		}
-		return
+	owner, part, ok := quotaOwner(path)
+	switch {
+	case !ok:
+		t.quotaGrew(path, 1, int64(t.nodes.at(id).dataSize()))
+	case part == limitsName:
+		t.quotas.byPath[owner] = string(t.dataOf(t.nodes.at(id)))
+	default:
+		t.recount(owner, id)
 	}
-	t.quotaGrew(path, 1, int64(t.nodes.at(id).dataSize()))
-}
-
-// statsWithoutLimits fills in the stats znode of a subtree that has no limits (yet).
-func (t *Tree) statsWithoutLimits(owner string) {
-	q := new(quota)
-	t.quotaCount(owner, q)
-	t.writeStats(owner, q)
-}
-
-func (t *Tree) addQuota(owner string, text []byte) {
-	q := &quota{limits: append([]byte(nil), text...)}
-	q.stats = t.lookup([]byte(quotaPath+owner+"/"+statsName)) != none
-	t.quotaCount(owner, q)
-	t.quotas.byPath[owner] = q
 }
 
 func (t *Tree) quotaDeleted(path []byte, size int64) {
-	if owner, part, ok := quotaOwner(path); ok {
-		if q := t.quotas.byPath[owner]; q != nil && part == statsName {
-			q.stats = false
-		} else if part == limitsName {
-			delete(t.quotas.byPath, owner)
-		}
-		return
+	owner, part, ok := quotaOwner(path)
+	switch {
+	case !ok:
+		t.quotaGrew(path, -1, -size)
+	case part == limitsName:
+		delete(t.quotas.byPath, owner)
 	}
-	t.quotaGrew(path, -1, -size)
 }
 
 func (t *Tree) quotaChanged(path, data []byte, grown int64) {
-	if owner, part, ok := quotaOwner(path); ok {
-		q := t.quotas.byPath[owner]
-		switch {
-		case q == nil:
-		case part == limitsName:
-			q.limits = append(q.limits[:0], data...)
-		default: // a client may correct the count
-			if l, ok := parseLimits(string(data)); ok {
-				q.count, q.bytes = l.count, l.bytes
-			}
-		}
-		return
+	owner, part, ok := quotaOwner(path)
+	switch {
+	case !ok:
+		t.quotaGrew(path, 0, grown)
+	case part == limitsName:
+		t.quotas.byPath[owner] = string(data)
 	}
-	t.quotaGrew(path, 0, grown)
 }
 
 // quotaGrew counts a change in the quota that path is part of.
 func (t *Tree) quotaGrew(path []byte, count, size int64) {
-	owner, q := t.quotas.of(path)
-	if q == nil {
+	owner, _, ok := t.quotas.of(path)
+	if !ok {
 		return
 	}
-	q.count += count
-	q.bytes += size
-	if q.stats {
-		t.writeStats(owner, q)
+	stats := t.lookup(statsPath(owner))
+	if stats == none {
+		return
+	}
+	if used, ok := parseLimits(string(t.dataOf(t.nodes.at(stats)))); ok {
+		t.writeStats(stats, used.count+count, used.bytes+size)
 	}
 }
 
-// quotaCount counts a subtree from scratch.
-func (t *Tree) quotaCount(owner string, q *quota) {
-	q.count, q.bytes = 0, 0
-	top := t.lookup([]byte(owner))
-	if top == none || owner == "" {
-		return
+// recount counts a subtree from scratch.
+func (t *Tree) recount(owner string, stats nodeID) {
+	var count, size int64
+	if top := t.lookup([]byte(owner)); top != none && owner != "" {
+		t.descend(top, func(id nodeID) {
+			count++
+			size += int64(t.nodes.at(id).dataSize())
+		})
 	}
-	t.descend(top, func(id nodeID) {
-		q.count++
-		q.bytes += int64(t.nodes.at(id).dataSize())
-	})
+	t.writeStats(stats, count, size)
 }
 
-// writeStats writes count and bytes into the stats znode. Nothing else of the znode
+// writeStats writes count and bytes into a stats znode. Nothing else of the znode
 // changes: no version, no zxid, and no watch fires.
-func (t *Tree) writeStats(owner string, q *quota) {
-	id := t.lookup([]byte(quotaPath + owner + "/" + statsName))
-	if id == none {
-		return
-	}
+func (t *Tree) writeStats(id nodeID, count, size int64) {
 	t.image.touch(t, id)
-	text := "count=" + strconv.FormatInt(q.count, 10) + ",bytes=" + strconv.FormatInt(q.bytes, 10)
+	text := "count=" + strconv.FormatInt(count, 10) + ",bytes=" + strconv.FormatInt(size, 10)
 	t.setData(t.nodes.at(id), []byte(text))
 }
 
@@ -253,15 +224,19 @@ type Quota struct {
 
 // VisitQuotas calls f for each quota.
 func (t *Tree) VisitQuotas(f func(Quota)) {
-	for path, q := range t.quotas.byPath {
-		l, _ := parseLimits(string(q.limits))
-		count, size := l.hardCount, l.hardBytes
-		if count == -1 {
-			count = l.count
+	for path, text := range t.quotas.byPath {
+		l, _ := parseLimits(text)
+		q := Quota{Path: path, CountLimit: l.hardCount, BytesLimit: l.hardBytes}
+		if q.CountLimit == -1 {
+			q.CountLimit = l.count
 		}
-		if size == -1 {
-			size = l.bytes
+		if q.BytesLimit == -1 {
+			q.BytesLimit = l.bytes
 		}
-		f(Quota{path, count, size, q.count, q.bytes})
+		if stats := t.lookup(statsPath(path)); stats != none {
+			used, _ := parseLimits(string(t.dataOf(t.nodes.at(stats))))
+			q.CountUsed, q.BytesUsed = used.count, used.bytes
+		}
+		f(q)
 	}
 }
