@@ -30,6 +30,10 @@ func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 			code = p.single(&sub, &op)
 			failed = code
 		}
+		if failed == proto.ErrMarshalling { // no fate of an operation's: the whole request is refused
+			o.end(false)
+			return failed
+		}
 		if code != proto.ErrOK {
 			op = proto.Txn{TxnHeader: proto.TxnHeader{Type: proto.OpError}, Err: code}
 		}
@@ -50,17 +54,15 @@ func wellFormed(req *proto.Request) bool {
 		if err != nil || !more {
 			return err == nil
 		}
-		last := proto.FlagContainer
 		switch sub.Op {
 		case proto.OpGetData, proto.OpGetChildren:
 			return false
-		case proto.OpCreateTTL:
-			last = proto.FlagPersistentSequentialTTL
 		case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer:
-		default:
-			continue
+			if sub.Flags < proto.FlagPersistent || sub.Flags > proto.FlagContainer {
+				return false
+			}
 		}
-		if string(sub.ACL) == null || sub.Flags < proto.FlagPersistent || sub.Flags > last {
+		if string(sub.ACL) == null {
 			return false
 		}
 	}
