@@ -74,7 +74,7 @@ func (s *Store) createSegment(seq uint64) (*segment, error) {
 	if err == nil {
 		err = seg.db.Put([]byte{keyFormat}, s.format(), &opt.WriteOptions{Sync: true})
 		if err != nil {
-			seg.db.Close()
+			seg.close(s.log)
 		}
 	}
 	if err == nil {

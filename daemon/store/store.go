@@ -116,8 +116,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{opt: o, fs: o.FS, log: o.Log}
 	err := s.open()
 	if err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

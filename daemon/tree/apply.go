@@ -86,7 +86,7 @@ func (t *Tree) applyMulti(txn *proto.Txn, res *Result) {
 func (t *Tree) applyClose(txn *proto.Txn) {
 	for _, path := range txn.Paths {
 		if t.ownedBy(path, txn.Session) {
-			t.applyDelete(&txn.TxnHeader, path)
+			_ = t.applyDelete(&txn.TxnHeader, path) // it is there
 		}
 	}
 	// A server of 3.5 does not list the znodes; and none may be left behind.
@@ -94,7 +94,7 @@ func (t *Tree) applyClose(txn *proto.Txn) {
 		var left [][]byte
 		t.EphemeralsOf(txn.Session, func(p []byte) { left = append(left, bytes.Clone(p)) })
 		for _, path := range left {
-			t.applyDelete(&txn.TxnHeader, path)
+			_ = t.applyDelete(&txn.TxnHeader, path) // it is there
 		}
 	}
 	t.image.touchSession(t, txn.Session)

@@ -76,7 +76,8 @@ const anyMode = watchStandard | watchPersistent | watchRecursive
 
 // checkWatches says whether the caller has such a watch.
 func (t *Tree) checkWatches(c *Caller, req *proto.Request) proto.ErrCode {
-	w, found := &t.watches, false
+	w := &t.watches
+	var found bool
 	switch req.Mode {
 	case proto.WatcherChildren:
 		found = w.child.has(req.Path, c.Watcher, watchStandard)
