@@ -14,7 +14,7 @@ import (
 // conn is one raw connection with a session. Replies come in the order of the requests,
 // so that nothing has to be matched.
 type conn struct {
-	c   *net.TCPConn
+	c   net.Conn
 	id  proto.SessionID
 	pw  [proto.PasswordLen]byte
 	buf []byte // read and not used
@@ -29,17 +29,21 @@ func dial(addr string, id proto.SessionID, pw [proto.PasswordLen]byte) (*conn, e
 	if err != nil {
 		return nil, err
 	}
-	k := &conn{c: c.(*net.TCPConn)}
+	k := &conn{c: c}
 	req := proto.ConnectRequest{Timeout: sessionTimeout, Session: id, Password: pw[:], HasReadOnly: true}
 	if _, err := k.c.Write(frame(req.Append(nil))); err != nil {
 		return nil, err
 	}
 	small := make([]byte, 41)
-	k.c.SetReadDeadline(time.Now().Add(60 * time.Second))
+	if err := c.SetReadDeadline(time.Now().Add(60 * time.Second)); err != nil {
+		return nil, err
+	}
 	if _, err := io.ReadFull(k.c, small); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	k.c.SetReadDeadline(time.Time{})
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
 	var res proto.ConnectResponse
 	if err := res.Decode(small[4:]); err != nil {
 		return nil, err
@@ -91,27 +95,27 @@ func (k *conn) fill() error {
 	return err
 }
 
-// reply returns the next frame that is no watch event, and its error code.
-func (k *conn) reply() ([]byte, error) {
+// reply waits for the next frame that is no watch event, and returns its error code.
+func (k *conn) reply() error {
 	for {
 		f, err := k.next()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if int32(binary.BigEndian.Uint32(f)) == proto.XidNotification {
 			continue
 		}
 		if code := proto.ErrCode(binary.BigEndian.Uint32(f[12:])); code != proto.ErrOK {
-			return f, code
+			return code
 		}
-		return f, nil
+		return nil
 	}
 }
 
 // do sends one request and waits for its reply.
-func (k *conn) do(req []byte) ([]byte, error) {
+func (k *conn) do(req []byte) error {
 	if _, err := k.c.Write(req); err != nil {
-		return nil, err
+		return err
 	}
 	return k.reply()
 }

@@ -42,7 +42,7 @@ func parallel(n, at int, f func(i int) error) error {
 func leave(conns []*conn) {
 	_ = parallel(len(conns), 64, func(i int) error {
 		if conns[i] != nil {
-			_, _ = conns[i].do(closeReq())
+			_ = conns[i].do(closeReq())
 			conns[i].c.Close()
 		}
 		return nil
@@ -68,7 +68,7 @@ func children(o options) (result, error) {
 		var own histogram
 		for time.Now().Before(deadline) {
 			t := time.Now()
-			if _, err := k.do(req); err != nil {
+			if err := k.do(req); err != nil {
 				return err
 			}
 			own.add(time.Since(t))
@@ -97,7 +97,7 @@ func sessions(o options) (result, error) {
 			if err != nil {
 				return err
 			}
-			_, err = k.do(closeReq())
+			err = k.do(closeReq())
 			k.c.Close()
 			if err != nil {
 				return err
@@ -121,8 +121,9 @@ func reconnect(o options) (result, error) {
 		return result{}, err
 	}
 	for _, k := range conns {
-		k.c.SetLinger(0)
-		k.c.Close()
+		if err := k.c.Close(); err != nil {
+			return result{}, err
+		}
 	}
 	var h histogram
 	var mu sync.Mutex
@@ -165,7 +166,7 @@ func idle(o options) (result, error) {
 		if wait := time.Until(start.Add(every / time.Duration(len(conns)) * time.Duration(pings))); wait > 0 {
 			time.Sleep(wait)
 		}
-		if _, err := conns[pings%len(conns)].do(ping); err != nil {
+		if err := conns[pings%len(conns)].do(ping); err != nil {
 			return result{}, err
 		}
 	}
@@ -193,7 +194,7 @@ func fanout(o options) (result, error) {
 	rounds := max(int(o.time/time.Second), 1)
 	for range rounds {
 		watch := getReq(proto.OpGetData, nodePath(0), true)
-		if err := parallel(n, 64, func(i int) error { _, err := conns[i].do(watch); return err }); err != nil {
+		if err := parallel(n, 64, func(i int) error { return conns[i].do(watch) }); err != nil {
 			return result{}, err
 		}
 		setter, err := dial(o.addr, 0, [proto.PasswordLen]byte{})
@@ -206,7 +207,7 @@ func fanout(o options) (result, error) {
 		}
 		time.Sleep(200 * time.Millisecond)
 		start := time.Now()
-		if _, err := setter.do(setReq(nodePath(0), make([]byte, o.size))); err != nil {
+		if err := setter.do(setReq(nodePath(0), make([]byte, o.size))); err != nil {
 			return result{}, err
 		}
 		got.Wait()
@@ -227,7 +228,7 @@ func load(o options) (result, error) {
 	}
 	defer k.c.Close()
 	top := fmt.Sprintf("/load%d", time.Now().UnixNano())
-	if _, err := k.do(createReq(top, nil)); err != nil {
+	if err := k.do(createReq(top, nil)); err != nil {
 		return result{}, err
 	}
 	const batch, under = 100, 16
@@ -250,7 +251,7 @@ func load(o options) (result, error) {
 			}
 			from += batch
 		}
-		if _, err := k.reply(); err != nil {
+		if err := k.reply(); err != nil {
 			return result{}, err
 		}
 		h.add(time.Since(sent[done]))
@@ -260,6 +261,6 @@ func load(o options) (result, error) {
 	r.fill(&h)
 	time.Sleep(3 * time.Second)
 	r.Grown = float64(usageOf(o.pid).rss-before.rss) * 1024 / float64(o.nodes)
-	_, err = k.do(closeReq())
+	err = k.do(closeReq())
 	return r, err
 }

@@ -30,7 +30,8 @@ type result struct {
 func (r result) String() string {
 	return fmt.Sprintf("%-10s %9d ops %8.2f s %10.0f/s  p50 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f µs"+
 		"  cpu %6.2f s/M %5.1f %%  rss %d kB  grown %.0f B each  lost %d",
-		r.Workload, r.Ops, r.Seconds, r.PerSecond, r.P50, r.P99, r.P999, r.Max, r.CPU, 100*r.CPUShare, r.RSS, r.Grown, r.Lost)
+		r.Workload, r.Ops, r.Seconds, r.PerSecond, r.P50, r.P99, r.P999, r.Max,
+		r.CPU, 100*r.CPUShare, r.RSS, r.Grown, r.Lost)
 }
 
 // histogram counts durations in buckets 1/32 of their size wide.

@@ -63,7 +63,7 @@ func prepare(o options) error {
 		return err
 	}
 	defer k.c.Close()
-	if _, err := k.do(createReq("/bench", nil)); err != nil && !errors.Is(err, proto.ErrNodeExists) {
+	if err := k.do(createReq("/bench", nil)); err != nil && !errors.Is(err, proto.ErrNodeExists) {
 		return err
 	}
 	data := make([]byte, o.size)
@@ -78,12 +78,12 @@ func prepare(o options) error {
 			return err
 		}
 		for i := range n {
-			if _, err := k.reply(); err != nil && !errors.Is(err, proto.ErrNodeExists) {
+			if err := k.reply(); err != nil && !errors.Is(err, proto.ErrNodeExists) {
 				return fmt.Errorf("create %s: %w", nodePath(from+i), err)
 			}
 		}
 	}
-	_, err = k.do(closeReq())
+	err = k.do(closeReq())
 	return err
 }
 
@@ -157,7 +157,7 @@ func pipeline(o options, seed, reads int, deadline time.Time, h *histogram) erro
 			break
 		}
 		for first := true; head > tail && (first || complete(k.buf)); first = false {
-			if _, err := k.reply(); err != nil {
+			if err := k.reply(); err != nil {
 				return err
 			}
 			if first {
@@ -167,7 +167,7 @@ func pipeline(o options, seed, reads int, deadline time.Time, h *histogram) erro
 			tail++
 		}
 	}
-	_, err = k.do(closeReq())
+	err = k.do(closeReq())
 	return err
 }
 
@@ -207,7 +207,7 @@ func openLoop(o options) (result, error) {
 	}()
 	var h histogram
 	for i := range total {
-		if _, err := k.reply(); err != nil {
+		if err := k.reply(); err != nil {
 			return result{}, err
 		}
 		h.add(time.Since(start.Add(time.Duration(i) * gap)))

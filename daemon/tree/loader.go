@@ -176,7 +176,7 @@ func (t *Tree) loadQuotas() {
 	})
 	for _, p := range paths {
 		if owner, _, ok := quotaOwner(p); ok {
-			t.quotas.byPath[owner] = string(t.dataOf(t.nodes.at(t.lookup(p))))
+			t.quotas.byPath[owner] = quotaText(t.dataOf(t.nodes.at(t.lookup(p))))
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 	if (!counts && !weighs) || stats == none {
 		return proto.ErrOK
 	}
-	used, ok := parseLimits(string(t.dataOf(t.nodes.at(stats))))
+	used, ok := parseLimits(quotaText(t.dataOf(t.nodes.at(stats))))
 	switch {
 	case !ok:
 		return proto.ErrMarshalling
@@ -106,6 +106,15 @@ func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 		return proto.ErrQuotaExceeded
 	}
 	return proto.ErrOK
+}
+
+// quotaText is the text of a quota's znode. Apache cannot read one without data, which
+// is not the same as one whose text is empty.
+func quotaText(data []byte) string {
+	if data == nil {
+		return "no data"
+	}
+	return string(data)
 }
 
 func statsPath(owner string) []byte { return []byte(quotaPath + owner + "/" + statsName) }
@@ -134,7 +143,7 @@ func (t *Tree) quotaCreated(path []byte, id nodeID) {
 	case !ok:
 		t.quotaGrew(path, 1, int64(t.nodes.at(id).dataSize()))
 	case part == limitsName:
-		t.quotas.byPath[owner] = string(t.dataOf(t.nodes.at(id)))
+		t.quotas.byPath[owner] = quotaText(t.dataOf(t.nodes.at(id)))
 	default:
 		t.recount(owner, id)
 	}
@@ -156,7 +165,7 @@ func (t *Tree) quotaChanged(path, data []byte, grown int64) {
 	case !ok:
 		t.quotaGrew(path, 0, grown)
 	case part == limitsName:
-		t.quotas.byPath[owner] = string(data)
+		t.quotas.byPath[owner] = quotaText(data)
 	}
 }
 
@@ -170,7 +179,7 @@ func (t *Tree) quotaGrew(path []byte, count, size int64) {
 	if stats == none {
 		return
 	}
-	if used, ok := parseLimits(string(t.dataOf(t.nodes.at(stats)))); ok {
+	if used, ok := parseLimits(quotaText(t.dataOf(t.nodes.at(stats)))); ok {
 		t.writeStats(stats, used.count+count, used.bytes+size)
 	}
 }
@@ -234,7 +243,7 @@ func (t *Tree) VisitQuotas(f func(Quota)) {
 			q.BytesLimit = l.bytes
 		}
 		if stats := t.lookup(statsPath(path)); stats != none {
-			used, _ := parseLimits(string(t.dataOf(t.nodes.at(stats))))
+			used, _ := parseLimits(quotaText(t.dataOf(t.nodes.at(stats))))
 			q.CountUsed, q.BytesUsed = used.count, used.bytes
 		}
 		f(q)
