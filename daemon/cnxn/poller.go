@@ -95,10 +95,7 @@ func (p *poller) poll() error {
 
 // round serves one batch of events and returns how much there was to do.
 func (p *poller) round() int {
-	n, err := unix.EpollWait(p.ep, p.events[:], 0)
-	if err != nil {
-		n = 0 // interrupted: the next round looks again
-	}
+	n := pollNow(p.ep, p.events[:])
 	p.mu.Lock()
 	for i := range p.events[:n] {
 		ev := &p.events[i]

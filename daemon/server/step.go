@@ -18,6 +18,8 @@ const (
 	// manyConns is the number of connections from which on other goroutines send a
 	// step's output: the one who stepped has sockets to read.
 	manyConns = 128
+	// sendSlice is the number of them that such a goroutine takes at a time.
+	sendSlice = 32
 )
 
 // kind is what an input is.
@@ -193,14 +195,18 @@ func (s *Server) send(e *replica.Effects) {
 		recycle(e)
 		return
 	}
-	parts := runtime.GOMAXPROCS(0)
-	var left atomic.Int32
-	left.Store(int32(parts))
-	for i := range parts {
-		part := e.Conns[i*len(e.Conns)/parts : (i+1)*len(e.Conns)/parts]
+	var next, ended atomic.Int64
+	senders := int64(runtime.GOMAXPROCS(0))
+	for range senders {
 		s.senders.Go(func() {
-			flushAll(part)
-			if left.Add(-1) == 0 {
+			for {
+				to := int(next.Add(sendSlice))
+				if to-sendSlice >= len(e.Conns) {
+					break
+				}
+				flushAll(e.Conns[to-sendSlice : min(to, len(e.Conns))])
+			}
+			if ended.Add(1) == senders {
 				recycle(e)
 			}
 		})
