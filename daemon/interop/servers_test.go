@@ -48,6 +48,7 @@ extendedTypesEnabled=true
 enforceQuota=true
 4lw.commands.whitelist=*
 admin.enableServer=false
+znode.container.checkIntervalMs=100000000
 maxSessionTimeout=60000
 `
 
@@ -92,7 +93,8 @@ func java(t *testing.T) *process {
 		t: t, name: "java", addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "log"),
 		make: func() *exec.Cmd {
 			return exec.Command("java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", dir+":"+lib+"/*",
-				"-Dzookeeper.extendedTypesEnabled=true", "org.apache.zookeeper.server.ZooKeeperServerMain", file)
+				"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000",
+				"org.apache.zookeeper.server.ZooKeeperServerMain", file)
 		},
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -77,14 +78,20 @@ func writeFile(fsys FS, name string, b []byte) error {
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	if err == nil {
-		err = fsys.Rename(name+tmpSuffix, name)
+	if err != nil {
+		return err
 	}
-	if err == nil {
+	if err = fsys.Rename(name+tmpSuffix, name); err == nil {
 		err = fsys.SyncDir(filepath.Dir(name))
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", errPlaced, err)
+	}
+	return nil
 }
+
+// errPlaced says that it is unknown whether a new file is in the old one's place.
+var errPlaced = errors.New("store: a file was perhaps replaced")
 
 // maxSmall is more than any small file holds.
 const maxSmall = 1 << 20

@@ -49,7 +49,25 @@ func openStorage(fsys FS, dir string, log logrus.FieldLogger, fail *sticky, o st
 	if s.seal, err = readSeal(fsys, dir, names); err != nil {
 		return nil, err
 	}
+	if s.seal.manifest == noManifest && !hasDatabase(names) && !o.readOnly {
+		if err := s.sweep(names); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.seal.check(dir, names)
+}
+
+// sweep removes what the making of a database left that was interrupted before anything
+// could be written to it.
+func (s *dirStorage) sweep(names []string) error {
+	for _, name := range names {
+		if _, ok := parseName(name); ok {
+			if err := s.fs.Remove(filepath.Join(s.dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *dirStorage) path(fd storage.FileDesc) string { return filepath.Join(s.dir, fileName(fd)) }
@@ -85,7 +103,7 @@ func parseName(name string) (fd storage.FileDesc, ok bool) {
 // checked passes on an error of a call that changes the directory: all but a full disk
 // make the store unusable.
 func (s *dirStorage) checked(err error) error {
-	if err == nil || noSpace(err) {
+	if err == nil || (noSpace(err) && !errors.Is(err, errPlaced)) {
 		return err
 	}
 	return s.fail.set(fmt.Errorf("%s: %w", s.dir, err))
@@ -218,6 +236,9 @@ func (s *dirStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
 
 // Remove deletes a file.
 func (s *dirStorage) Remove(fd storage.FileDesc) error {
+	if err := s.fail.get(); err != nil {
+		return err // LevelDB tidies up after an error, but nothing is known for sure any more
+	}
 	if fd.Type == storage.TypeJournal {
 		if err := s.reseal(func(l *seal) { delete(l.journals, fd.Num) }); err != nil {
 			return err
@@ -274,8 +295,7 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Sync makes the file durable. Its failure is final, a full disk aside: what the kernel
-// dropped is unknown.
+// Sync makes the file durable. Its failure is final: what the kernel dropped is unknown.
 func (w *writer) Sync() error {
 	if err := w.s.fail.get(); err != nil {
 		return err
