@@ -1,60 +1,141 @@
 package tree
 
 import (
+	"bytes"
+
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
-// ACLID names an access control list in the tree's table of distinct ones.
+// ACLID names an access control list in the tree's table of distinct ones. It is good
+// for as long as a znode, a promise or an event has it.
 type ACLID uint32
 
 // aclList is one distinct list.
 type aclList struct {
-	encoded []byte
+	encoded []byte // nil in a free place
 	acls    []proto.ACL
 	world   proto.Perms // what world:anyone may do
+	refs    int32       // znodes and promises that have it
+	idle    bool        // it waits in aclTable.idle
+	raw     []string    // what leads to it in aclTable.raw
 }
 
-// aclTable holds each distinct list once. Lists are never dropped: a deployment has few.
+// aclTable holds each distinct list once.
 type aclTable struct {
 	lists []aclList        // by ACLID
 	ids   map[string]ACLID // by encoding
 	raw   map[string]ACLID // from what a request carries, where the caller does not matter
-	saved int              // lists that the image has
+	free  []ACLID
+	idle  []ACLID // lists that nothing referred to at some time, oldest first
+	live  int
 }
 
-// maxRaw bounds the memory of how requests were fixed up.
-const maxRaw = 4096
+const (
+	maxIdle   = 1024 // lists kept although nothing refers to them
+	maxRaw    = 4096 // entries that tell how a request's list was fixed up
+	maxRawLen = 1024 // bytes of such an entry
+)
 
-func newACLTable() *aclTable {
-	return &aclTable{ids: make(map[string]ACLID), raw: make(map[string]ACLID)}
+func newACLTable() aclTable {
+	return aclTable{ids: make(map[string]ACLID), raw: make(map[string]ACLID)}
 }
 
+// add finds the list or makes a place for it.
 func (a *aclTable) add(acls []proto.ACL) ACLID {
 	encoded := proto.AppendACLs(nil, acls)
 	if id, ok := a.ids[string(encoded)]; ok {
 		return id
 	}
-	l := aclList{encoded: encoded, acls: acls}
-	for _, e := range acls {
-		if e.ID.Scheme == "world" && e.ID.ID == "anyone" {
-			l.world |= e.Perms
-		}
-	}
 	id := ACLID(len(a.lists))
-	a.lists = append(a.lists, l)
-	a.ids[string(encoded)] = id
+	if n := len(a.free); n > 0 {
+		id = a.free[n-1]
+		a.free = a.free[:n-1]
+	}
+	a.put(id, encoded, acls)
 	return id
 }
 
-// ofTxn is the id of the list that a transaction carries.
-func (a *aclTable) ofTxn(encoded []byte) ACLID {
-	if id, ok := a.ids[string(encoded)]; ok {
+// put fills the place id, which is free.
+func (a *aclTable) put(id ACLID, encoded []byte, acls []proto.ACL) {
+	for int(id) >= len(a.lists) {
+		a.lists = append(a.lists, aclList{})
+	}
+	l := aclList{encoded: encoded, acls: acls}
+	for _, e := range acls {
+		if isWorld(e.ID) {
+			l.world |= e.Perms
+		}
+	}
+	a.lists[id] = l
+	a.ids[string(encoded)] = id
+	a.live++
+	a.rest(id)
+}
+
+func isWorld(id proto.ID) bool { return id.Scheme == "world" && id.ID == "anyone" }
+
+// hold notes that a znode or a promise has the list.
+func (a *aclTable) hold(id ACLID) { a.lists[id].refs++ }
+
+// drop notes that a znode or a promise has it no more.
+func (a *aclTable) drop(id ACLID) {
+	l := &a.lists[id]
+	if l.refs--; l.refs == 0 {
+		a.rest(id)
+	}
+}
+
+func (a *aclTable) rest(id ACLID) {
+	if l := &a.lists[id]; !l.idle {
+		l.idle = true
+		a.idle = append(a.idle, id)
+	}
+}
+
+// forgetACLs drops lists that nothing refers to, oldest first, when there are too many.
+// It must not be called while an event that has not been delivered has such a list.
+func (t *Tree) forgetACLs() {
+	a := &t.acls
+	for len(a.idle) > maxIdle {
+		id := a.idle[0]
+		a.idle = a.idle[1:]
+		l := &a.lists[id]
+		if l.idle = false; l.refs > 0 {
+			continue
+		}
+		t.image.touchACL(t, id)
+		delete(a.ids, string(l.encoded))
+		for _, raw := range l.raw {
+			delete(a.raw, raw)
+		}
+		*l = aclList{}
+		a.free = append(a.free, id)
+		a.live--
+	}
+}
+
+// addACL is the id of a list, which may be new.
+func (t *Tree) addACL(acls []proto.ACL) ACLID {
+	before := t.acls.live
+	id := t.acls.add(acls)
+	if t.acls.live != before {
+		t.image.touchACL(t, id)
+	}
+	return id
+}
+
+// aclOf is the id of the list that a transaction carries.
+func (t *Tree) aclOf(encoded []byte) ACLID {
+	if len(t.acls.lists) > 0 && bytes.Equal(encoded, t.acls.lists[0].encoded) {
+		return 0
+	}
+	if id, ok := t.acls.ids[string(encoded)]; ok {
 		return id
 	}
 	d := jute.NewDecoder(encoded)
 	acls, _ := proto.DecodeACLs(&d)
-	return a.add(acls)
+	return t.addACL(acls)
 }
 
 // Allowed says whether a client with these identities has one of the wanted permissions
@@ -93,39 +174,62 @@ func (t *Tree) fixACL(encoded []byte, ids []proto.ID) (ACLID, proto.ErrCode) {
 	if len(acls) == 0 {
 		return 0, proto.ErrInvalidACL
 	}
-	var fixed []proto.ACL
-	personal := false
+	fix := aclFixer{match: t.opt.Match, ids: ids}
 	for i, e := range acls {
-		if duplicate(acls[:i], e) {
+		null := nulls != nil && nulls[i]
+		if !null && duplicate(acls[:i], e) {
 			continue
 		}
-		switch {
-		case nulls != nil && nulls[i] && e.ID.Scheme != "auth":
-			return 0, proto.ErrInvalidACL
-		case e.ID.Scheme == "world" && e.ID.ID == "anyone":
-			fixed = append(fixed, e)
-		case e.ID.Scheme == "auth":
-			personal = true
-			before := len(fixed)
-			for _, id := range ids {
-				if t.opt.Match.Authenticated(id.Scheme) {
-					fixed = append(fixed, proto.ACL{Perms: e.Perms, ID: id})
-				}
-			}
-			if len(fixed) == before {
-				return 0, proto.ErrInvalidACL
-			}
-		case e.ID.Scheme != "world" && t.opt.Match.Valid(e.ID):
-			fixed = append(fixed, e)
-		default:
-			return 0, proto.ErrInvalidACL
+		if code := fix.entry(e, null); code != proto.ErrOK {
+			return 0, code
 		}
 	}
-	id := t.acls.add(fixed)
-	if !personal && len(t.acls.raw) < maxRaw {
-		t.acls.raw[string(encoded)] = id
+	id := t.addACL(fix.acls)
+	if a := &t.acls; !fix.personal && len(encoded) <= maxRawLen && len(a.raw) < maxRaw {
+		key := string(encoded)
+		a.raw[key] = id
+		a.lists[id].raw = append(a.lists[id].raw, key)
 	}
 	return id, proto.ErrOK
+}
+
+// aclFixer builds the list to be stored.
+type aclFixer struct {
+	match    Matcher
+	ids      []proto.ID // of the caller
+	acls     []proto.ACL
+	personal bool // the list depends on the caller
+}
+
+// entry adds what one entry of the request stands for. null says that its scheme or its
+// id is null: Apache's server takes a null id for a failure of its own.
+func (f *aclFixer) entry(e proto.ACL, null bool) proto.ErrCode {
+	switch scheme := e.ID.Scheme; {
+	case scheme == "auth":
+		return f.auth(e.Perms)
+	case null && (scheme == "world" || scheme == "ip" || f.match.Authenticated(scheme)):
+		return proto.ErrMarshalling
+	case null:
+		return proto.ErrInvalidACL
+	case isWorld(e.ID):
+	case scheme == "world" || !f.match.Valid(e.ID):
+		return proto.ErrInvalidACL
+	}
+	f.acls = append(f.acls, e)
+	return proto.ErrOK
+}
+
+// auth adds the caller's identities.
+func (f *aclFixer) auth(perms proto.Perms) proto.ErrCode {
+	f.personal = true
+	code := proto.ErrInvalidACL
+	for _, id := range f.ids {
+		if f.match.Authenticated(id.Scheme) {
+			f.acls = append(f.acls, proto.ACL{Perms: perms, ID: id})
+			code = proto.ErrOK
+		}
+	}
+	return code
 }
 
 func duplicate(before []proto.ACL, e proto.ACL) bool {

@@ -19,6 +19,9 @@ type Result struct {
 // Apply makes a committed transaction take effect. Transactions come in zxid order;
 // one that comes again changes nothing. Source: DataTree.java, processTxn.
 func (t *Tree) Apply(txn *proto.Txn, res *Result) {
+	if len(t.acls.idle) > maxIdle && len(t.watches.events) == 0 {
+		t.forgetACLs()
+	}
 	ops := res.Ops[:0]
 	*res = Result{Type: txn.Type, Ops: ops}
 	switch txn.Type {
@@ -39,6 +42,11 @@ func (t *Tree) Apply(txn *proto.Txn, res *Result) {
 	}
 	if txn.HasDigest && txn.Digest != t.digest.sum {
 		t.digest.mismatches++
+	}
+	if invariants {
+		if err := t.check(); err != nil {
+			panic(err)
+		}
 	}
 }
 
@@ -102,32 +110,31 @@ func (t *Tree) applyClose(txn *proto.Txn) {
 }
 
 func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
-	parent := t.lookup(parentPath(op.Path))
+	above := parentPath(op.Path)
+	parent := t.lookup(above)
 	if parent == none {
 		res.Err = proto.ErrNoNode
 		return
 	}
-	id := t.lookup(op.Path)
-	if id != none {
+	t.born(parent, above, op.ParentCversion, h.Zxid)
+	acl := t.aclOf(op.ACL)
+	if id := t.find(parent, lastName(op.Path)); id != none || len(op.Path) == 1 {
 		res.Err = proto.ErrNodeExists
-		t.born(parent, op.ParentCversion, h.Zxid)
+		t.setACL(max(id, root), acl)
 		return
 	}
-	t.born(parent, op.ParentCversion, h.Zxid)
-	name := op.Path[bytes.LastIndexByte(op.Path, '/')+1:]
-	id = t.link(parent, name, op.Data, node{
+	id := t.link(parent, op.Path, op.Data, node{
 		czxid: h.Zxid, mzxid: h.Zxid, pzxid: h.Zxid, ctime: h.Time, mtime: h.Time,
-		owner: t.ownerOf(op, h.Session), acl: t.acls.ofTxn(op.ACL),
+		owner: t.ownerOf(op, h.Session), acl: acl,
 	})
-	n := t.nodes.at(id)
-	res.Stat = t.stat(n)
+	res.Stat = t.stat(t.nodes.at(id))
 	t.quotaCreated(op.Path, id)
-	t.fire(proto.EventNodeCreated, op.Path, n.acl)
-	t.fireChildren(parent, parentPath(op.Path))
+	t.fire(proto.EventNodeCreated, op.Path, acl)
+	t.fireChildren(parent, above)
 }
 
 // born notes in a parent that a child was created. Replayed creates change nothing.
-func (t *Tree) born(parent nodeID, cversion int32, zxid proto.Zxid) {
+func (t *Tree) born(parent nodeID, path []byte, cversion int32, zxid proto.Zxid) {
 	n := t.nodes.at(parent)
 	if cversion == -1 {
 		cversion = n.cversion + 1
@@ -135,33 +142,41 @@ func (t *Tree) born(parent nodeID, cversion int32, zxid proto.Zxid) {
 	if cversion <= n.cversion {
 		return
 	}
-	t.update(parent, func(n *node) { n.cversion, n.pzxid = cversion, max(n.pzxid, zxid) })
+	t.image.touch(t, parent)
+	n.cversion, n.pzxid = cversion, max(n.pzxid, zxid)
+	t.redigest(parent, path)
 }
 
-// update changes a znode's stat fields and keeps image and digest in step.
-func (t *Tree) update(id nodeID, change func(*node)) {
+// setACL gives a znode another list. The digest does not cover it.
+func (t *Tree) setACL(id nodeID, acl ACLID) {
 	t.image.touch(t, id)
-	t.digest.sum -= t.nodeDigest(id)
-	change(t.nodes.at(id))
-	t.digest.sum += t.nodeDigest(id)
+	n := t.nodes.at(id)
+	t.acls.hold(acl)
+	t.acls.drop(n.acl)
+	n.acl = acl
 }
 
 func (t *Tree) applyDelete(h *proto.TxnHeader, path []byte) proto.ErrCode {
-	parent := t.lookup(parentPath(path))
-	id := t.lookup(path)
-	if parent != none && id != root {
-		if n := t.nodes.at(parent); h.Zxid > n.pzxid {
-			t.update(parent, func(n *node) { n.pzxid = h.Zxid })
-		}
-	}
-	if id == none || id == root || t.nodes.at(id).children > 0 {
+	above := parentPath(path)
+	parent := t.lookup(above)
+	if parent == none || len(path) <= 1 {
 		return proto.ErrNoNode
 	}
-	acl, size := t.nodes.at(id).acl, int64(t.nodes.at(id).dataSize())
-	t.unlink(id)
+	if n := t.nodes.at(parent); h.Zxid > n.pzxid {
+		t.image.touch(t, parent)
+		n.pzxid = h.Zxid
+		t.redigest(parent, above)
+	}
+	id := t.find(parent, lastName(path))
+	if id == none || t.nodes.at(id).children > 0 {
+		return proto.ErrNoNode
+	}
+	n := t.nodes.at(id)
+	acl, size := n.acl, int64(t.dataLen(n))
+	t.unlink(id, path)
 	t.quotaDeleted(path, size)
 	t.fireDeleted(path, acl)
-	t.fireChildren(parent, parentPath(path))
+	t.fireChildren(parent, above)
 	return proto.ErrOK
 }
 
@@ -171,13 +186,14 @@ func (t *Tree) applySetData(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 		res.Err = proto.ErrNoNode
 		return
 	}
-	before := t.nodes.at(id).dataSize()
-	t.update(id, func(n *node) {
-		t.setData(n, op.Data)
-		n.version, n.mzxid, n.mtime = op.Version, h.Zxid, h.Time
-	})
-	t.quotaChanged(op.Path, op.Data, int64(len(op.Data)-before))
+	t.image.touch(t, id)
 	n := t.nodes.at(id)
+	grown := len(op.Data) - t.dataLen(n)
+	t.image.grown(grown)
+	t.setData(n, op.Data)
+	n.version, n.mzxid, n.mtime = op.Version, h.Zxid, h.Time
+	t.redigest(id, op.Path)
+	t.quotaChanged(op.Path, op.Data, int64(grown))
 	res.Stat = t.stat(n)
 	t.fire(proto.EventNodeDataChanged, op.Path, n.acl)
 }
@@ -188,9 +204,11 @@ func (t *Tree) applySetACL(op *proto.Txn, res *Result) {
 		res.Err = proto.ErrNoNode
 		return
 	}
-	acl := t.acls.ofTxn(op.ACL)
-	t.update(id, func(n *node) { n.acl, n.aversion = acl, op.Version })
-	res.Stat = t.stat(t.nodes.at(id))
+	t.setACL(id, t.aclOf(op.ACL))
+	n := t.nodes.at(id)
+	n.aversion = op.Version
+	t.redigest(id, op.Path)
+	res.Stat = t.stat(n)
 }
 
 // AppendBody appends the body of the reply to a request of type op.
@@ -226,33 +244,4 @@ func (r *Result) appendMulti(out *proto.Out) {
 
 func appendMultiHeader(b []byte, op proto.Op, done bool, code proto.ErrCode) []byte {
 	return jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(op)), done), int32(code))
-}
-
-// Reapable calls visit for containers and TTL znodes that are due, at most limit of
-// them; now is wall time. It looks at a bounded number of znodes a call and goes on
-// where it stopped. Source: ContainerManager.java.
-func (t *Tree) Reapable(now proto.Millis, limit int, visit func(path []byte)) {
-	scan := func(set *nodeSet, due func(*node) bool) {
-		const most = 20_000
-		for range min(most, set.len()) {
-			if limit == 0 {
-				return
-			}
-			if set.scan >= set.len() {
-				set.scan = 0
-			}
-			id := set.list[set.scan]
-			set.scan++
-			if n := t.nodes.at(id); n.children == 0 && due(n) {
-				limit--
-				t.pathBuf = t.appendPath(t.pathBuf[:0], id)
-				visit(t.pathBuf)
-			}
-		}
-	}
-	never := t.opt.ContainerMaxNeverUsed
-	scan(&t.containers, func(n *node) bool {
-		return n.cversion > 0 || (never > 0 && now-n.mtime > never)
-	})
-	scan(&t.ttls, func(n *node) bool { return now-n.mtime > proto.Millis(n.owner&ttlMask) })
 }

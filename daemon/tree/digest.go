@@ -25,7 +25,7 @@ type digest struct {
 	ring       []DigestAt
 	next       int
 	mismatches int64
-	stat       [60]byte // scratch
+	buf        []byte // scratch
 }
 
 // Digest is the sum of the digests of all znodes. It is equal on all servers at the
@@ -53,30 +53,52 @@ func (d *digest) record(z proto.Zxid) {
 	d.next = (d.next + 1) % digestKept
 }
 
+// maxGather is the size of data up to which it is copied together with path and stat,
+// as one checksum over all of it is faster than three.
+const maxGather = 1024
+
+// redigest brings a znode's digest, and with it the tree's, up to date. path is the
+// znode's.
+func (t *Tree) redigest(id nodeID, path []byte) {
+	n := t.nodes.at(id)
+	d := t.nodeDigest(n, path)
+	t.digest.sum += uint64(d) - uint64(n.digest)
+	n.digest = d
+}
+
 // nodeDigest is the CRC-32 of a znode's path, data and stored stat. What lies below
 // /zookeeper does not count.
-func (t *Tree) nodeDigest(id nodeID) uint64 {
-	n := t.nodes.at(id)
-	var path []byte
-	if id != root {
-		path = t.appendPath(t.pathBuf[:0], id)
-		t.pathBuf = path
-		if len(path) > len(systemPath) && string(path[:len(systemPath)+1]) == systemPath+"/" {
-			return 0
-		}
+func (t *Tree) nodeDigest(n *node, path []byte) uint32 {
+	if len(path) == 1 {
+		path = nil
 	}
-	crc := crc32.ChecksumIEEE(path)
-	crc = crc32.Update(crc, crc32.IEEETable, t.dataOf(n))
-	b := &t.digest.stat
+	if len(path) > len(systemPath) && path[len(systemPath)] == '/' && string(path[:len(systemPath)]) == systemPath {
+		return 0
+	}
+	d := &t.digest
+	data := t.dataOf(n)
+	b := append(d.buf[:0], path...)
+	crc := uint32(0)
+	if len(data) > maxGather {
+		crc = crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, data)
+		b = b[:0]
+	} else {
+		b = append(b, data...)
+	}
+	d.buf = n.appendStat(b)
+	return crc32.Update(crc, crc32.IEEETable, d.buf)
+}
+
+// appendStat appends the fields that the digest covers.
+func (n *node) appendStat(b []byte) []byte {
 	be := binary.BigEndian
-	be.PutUint64(b[0:], uint64(n.czxid))
-	be.PutUint64(b[8:], uint64(n.mzxid))
-	be.PutUint64(b[16:], uint64(n.pzxid))
-	be.PutUint64(b[24:], uint64(n.ctime))
-	be.PutUint64(b[32:], uint64(n.mtime))
-	be.PutUint32(b[40:], uint32(n.version))
-	be.PutUint32(b[44:], uint32(n.cversion))
-	be.PutUint32(b[48:], uint32(n.aversion))
-	be.PutUint64(b[52:], uint64(n.owner))
-	return uint64(crc32.Update(crc, crc32.IEEETable, b[:]))
+	b = be.AppendUint64(b, uint64(n.czxid))
+	b = be.AppendUint64(b, uint64(n.mzxid))
+	b = be.AppendUint64(b, uint64(n.pzxid))
+	b = be.AppendUint64(b, uint64(n.ctime))
+	b = be.AppendUint64(b, uint64(n.mtime))
+	b = be.AppendUint32(b, uint32(n.version))
+	b = be.AppendUint32(b, uint32(n.cversion))
+	b = be.AppendUint32(b, uint32(n.aversion))
+	return be.AppendUint64(b, uint64(n.owner))
 }

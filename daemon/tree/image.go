@@ -23,20 +23,15 @@ const (
 // imageFormat is the version of the records' layout.
 const imageFormat = 1
 
-// nodeFixed is the length of a znode's record without name and data.
-const nodeFixed = 80
-
 // image knows what has changed since the image on disk was written. A cut freezes the
-// changes up to one transaction; while it is being drained, a znode of the cut is
+// changes up to one transaction; while it is being drained, a record of the cut is
 // written just before it changes again.
 type image struct {
-	gen   int         // which of the two generations takes new changes
-	dirty [2][]nodeID // znodes changed in each generation
-	bytes int         // of the changed znodes, as they were when they first changed
-
-	sessions map[proto.SessionID]struct{} // changed
-	frozen   map[proto.SessionID]struct{} // changed, of the cut
-	rest     []proto.SessionID            // of the cut, in the order of draining
+	gen      int            // which of the two generations takes new changes
+	dirty    [2]vec[nodeID] // znodes changed in each generation
+	bytes    int            // of the changed znodes, roughly
+	acls     changes[ACLID]
+	sessions changes[proto.SessionID]
 
 	sink DeltaSink // of the open cut
 	pos  int       // how far it is drained
@@ -44,37 +39,86 @@ type image struct {
 	buf  []byte
 }
 
-func newImage() image { return image{sessions: make(map[proto.SessionID]struct{})} }
+func newImage() image {
+	return image{acls: newChanges[ACLID](), sessions: newChanges[proto.SessionID]()}
+}
+
+// changes are the records of one kind that have changed, for kinds of which there are
+// few: those of the open cut that are not written yet, and those changed since.
+type changes[K comparable] struct {
+	fresh, frozen map[K]struct{}
+	list, rest    []K // the keys of fresh; the keys of frozen, and others
+}
+
+func newChanges[K comparable]() changes[K] { return changes[K]{fresh: make(map[K]struct{})} }
+
+// touch notes that the record k is about to change, and says whether it must be written
+// before, because the open cut has it.
+func (c *changes[K]) touch(k K) (write bool) {
+	if _, write = c.frozen[k]; write {
+		delete(c.frozen, k)
+	}
+	if _, ok := c.fresh[k]; !ok {
+		c.fresh[k] = struct{}{}
+		c.list = append(c.list, k)
+	}
+	return write
+}
+
+func (c *changes[K]) cut() {
+	c.frozen, c.rest = c.fresh, c.list
+	c.fresh, c.list = make(map[K]struct{}), nil
+}
+
+// next takes a record out of the open cut.
+func (c *changes[K]) next() (k K, ok bool) {
+	for len(c.rest) > 0 && !ok {
+		last := len(c.rest) - 1
+		k = c.rest[last]
+		c.rest = c.rest[:last]
+		_, ok = c.frozen[k]
+	}
+	delete(c.frozen, k)
+	return k, ok
+}
 
 func genFlag(gen int) uint32 { return flagCut0 << gen }
 
 // touch must be called before the znode in slot id changes, comes or goes.
 func (m *image) touch(t *Tree, id nodeID) {
 	n := t.nodes.at(id)
-	if old := genFlag(1 - m.gen); n.nameLen&old != 0 {
-		m.write(t, id)
-		n.nameLen &^= old
+	if old := genFlag(1 - m.gen); n.size&old != 0 {
+		m.putNode(t, id)
+		n.size &^= old
 	}
-	if flag := genFlag(m.gen); n.nameLen&flag == 0 {
-		n.nameLen |= flag
-		m.dirty[m.gen] = append(m.dirty[m.gen], id)
+	if flag := genFlag(m.gen); n.size&flag == 0 {
+		n.size |= flag
+		m.dirty[m.gen].push(id)
 		m.bytes += nodeFixed + n.cellSize()
 	}
 }
 
+// grown notes that a changed record has that many bytes more than it had.
+func (m *image) grown(n int) { m.bytes += max(n, 0) }
+
 // touchSession must be called before a session comes or goes.
 func (m *image) touchSession(t *Tree, s proto.SessionID) {
-	if _, ok := m.frozen[s]; ok {
-		m.writeSession(t, s)
-		delete(m.frozen, s)
+	if m.sessions.touch(s) {
+		m.putSession(t, s)
 	}
-	m.sessions[s] = struct{}{}
+}
+
+// touchACL must be called when a list has come, and before one goes.
+func (m *image) touchACL(t *Tree, id ACLID) {
+	if m.acls.touch(id) {
+		m.putACL(t, id)
+	}
 }
 
 // Dirty tells how much the image lacks: records, and roughly their bytes.
 func (t *Tree) Dirty() (records, bytes int) {
 	m := &t.image
-	return len(m.dirty[m.gen]) + len(m.sessions), m.bytes
+	return m.dirty[m.gen].len() + len(m.sessions.fresh) + len(m.acls.fresh), m.bytes
 }
 
 // Cut opens a delta: everything that changed up to the last transaction applied, whose
@@ -85,15 +129,8 @@ func (t *Tree) Cut(sink DeltaSink) proto.Zxid {
 		panic("tree: a cut is opened while another one is")
 	}
 	m.sink, m.pos, m.gen, m.bytes = sink, 0, 1-m.gen, 0
-	m.frozen, m.sessions = m.sessions, make(map[proto.SessionID]struct{})
-	m.rest = m.rest[:0]
-	for s := range m.frozen {
-		m.rest = append(m.rest, s)
-	}
-	for ; t.acls.saved < len(t.acls.lists); t.acls.saved++ {
-		m.buf = binary.BigEndian.AppendUint32(append(m.buf[:0], keyACL), uint32(t.acls.saved))
-		sink.Put(m.buf, t.acls.lists[t.acls.saved].encoded)
-	}
+	m.sessions.cut()
+	m.acls.cut()
 	m.meta = m.appendMeta(m.meta[:0], t)
 	return t.last
 }
@@ -102,37 +139,40 @@ func (t *Tree) Cut(sink DeltaSink) proto.Zxid {
 // The meta record comes last.
 func (t *Tree) Drain(most int) (done bool) {
 	m := &t.image
-	flag, list := genFlag(1-m.gen), m.dirty[1-m.gen]
-	for ; m.pos < len(list) && most > 0; m.pos++ {
-		n := t.nodes.at(list[m.pos])
-		if n.nameLen&flag != 0 {
-			m.write(t, list[m.pos])
-			n.nameLen &^= flag
-			most--
+	flag, list := genFlag(1-m.gen), &m.dirty[1-m.gen]
+	for ; m.pos < list.len() && most > 0; m.pos++ {
+		id := *list.at(m.pos)
+		if n := t.nodes.at(id); n.size&flag != 0 {
+			m.putNode(t, id)
+			n.size &^= flag
 		}
+		most--
 	}
-	for ; len(m.rest) > 0 && most > 0; most-- {
-		s := m.rest[len(m.rest)-1]
-		m.rest = m.rest[:len(m.rest)-1]
-		if _, ok := m.frozen[s]; ok {
-			m.writeSession(t, s)
-			delete(m.frozen, s)
+	for ; most > 0; most-- {
+		s, ok := m.sessions.next()
+		if !ok {
+			break
 		}
+		m.putSession(t, s)
 	}
-	if m.pos < len(list) || len(m.rest) > 0 {
+	for ; most > 0; most-- {
+		id, ok := m.acls.next()
+		if !ok {
+			break
+		}
+		m.putACL(t, id)
+	}
+	if most == 0 {
 		return false
 	}
 	m.sink.Put([]byte{keyMeta}, m.meta)
-	m.sink, m.frozen = nil, nil
-	m.dirty[1-m.gen] = list[:0]
-	if cap(list) > 1<<16 {
-		m.dirty[1-m.gen] = nil
-	}
+	m.sink = nil
+	list.clear()
 	return true
 }
 
-// write puts a znode's record as it is now, or deletes it.
-func (m *image) write(t *Tree, id nodeID) {
+// putNode writes a znode's record as it is now, or deletes it.
+func (m *image) putNode(t *Tree, id nodeID) {
 	be := binary.BigEndian
 	var key [5]byte
 	key[0] = keyNode
@@ -142,44 +182,32 @@ func (m *image) write(t *Tree, id nodeID) {
 		m.sink.Delete(key[:])
 		return
 	}
-	b := m.buf[:0]
-	b = be.AppendUint32(b, uint32(n.parent))
-	b = be.AppendUint32(b, uint32(n.acl))
-	for _, v := range [...]int64{
-		int64(n.czxid), int64(n.mzxid), int64(n.pzxid), int64(n.ctime), int64(n.mtime), n.owner,
-	} {
-		b = be.AppendUint64(b, uint64(v))
+	name, data := splitCell(t.cellOf(n))
+	m.buf = n.appendRecord(m.buf[:0], len(name))
+	m.buf = append(m.buf, name...)
+	m.buf = append(m.buf, data...)
+	m.sink.Put(key[:], m.buf)
+	if cap(m.buf) > 1<<20 {
+		m.buf = nil
 	}
-	for _, v := range [...]int32{n.version, n.cversion, n.aversion, n.dataLen, int32(n.nameSize()), 0} {
-		b = be.AppendUint32(b, uint32(v))
-	}
-	b = append(b, t.cellOf(n)...)
-	m.buf = b
-	m.sink.Put(key[:], b)
 }
 
-func (m *image) writeSession(t *Tree, s proto.SessionID) {
-	var key [9]byte
-	key[0] = keySession
-	binary.BigEndian.PutUint64(key[1:], uint64(s))
+func (m *image) putSession(t *Tree, s proto.SessionID) {
+	key := binary.BigEndian.AppendUint64([]byte{keySession}, uint64(s))
 	timeout, ok := t.sessions[s]
 	if !ok {
-		m.sink.Delete(key[:])
+		m.sink.Delete(key)
 		return
 	}
 	m.buf = binary.BigEndian.AppendUint32(m.buf[:0], uint32(timeout))
-	m.sink.Put(key[:], m.buf)
+	m.sink.Put(key, m.buf)
 }
 
-// metaLen is the length of the meta record.
-const metaLen = 44
-
-func (m *image) appendMeta(b []byte, t *Tree) []byte {
-	be := binary.BigEndian
-	b = be.AppendUint32(b, imageFormat)
-	b = be.AppendUint64(b, uint64(t.last))
-	b = be.AppendUint64(b, t.digest.sum)
-	b = be.AppendUint64(b, uint64(t.numNodes))
-	b = be.AppendUint64(b, uint64(len(t.sessions)))
-	return be.AppendUint64(b, uint64(len(t.acls.lists)))
+func (m *image) putACL(t *Tree, id ACLID) {
+	key := binary.BigEndian.AppendUint32([]byte{keyACL}, uint32(id))
+	if l := &t.acls.lists[id]; l.encoded != nil {
+		m.sink.Put(key, l.encoded)
+		return
+	}
+	m.sink.Delete(key)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -18,12 +19,22 @@ type Loader struct {
 	t     *Tree
 	acls  map[ACLID][]byte
 	meta  []byte
-	nodes int
+	nodes uint64
+
+	// Together, if set, calls its arguments, which do not disturb each other, in
+	// parallel, and returns when all have returned. Finish is faster with it.
+	Together func(parts ...func())
 }
 
 // NewLoader starts a load.
 func NewLoader(opt Options) *Loader {
-	return &Loader{t: newTree(opt), acls: make(map[ACLID][]byte)}
+	return &Loader{t: newTree(opt), acls: make(map[ACLID][]byte), Together: inTurn}
+}
+
+func inTurn(parts ...func()) {
+	for _, part := range parts {
+		part()
+	}
 }
 
 // Put takes one record of the image, in any order. It copies what it keeps.
@@ -44,36 +55,31 @@ func (l *Loader) Put(key, value []byte) error {
 	return nil
 }
 
-// maxSlot bounds a damaged znode number: no image has more znodes than that.
-const maxSlot = 1 << 30
+// maxSlot and maxACL bound damaged numbers: no image has more znodes or lists than that.
+const (
+	maxSlot = 1 << 30
+	maxACL  = 1 << 24
+)
 
 func (l *Loader) putNode(id nodeID, v []byte) error {
-	be := binary.BigEndian
-	if id == none || id > maxSlot || len(v) < nodeFixed {
-		return fmt.Errorf("%w: the record of znode %d has %d bytes", ErrImage, id, len(v))
+	if id == none || id > maxSlot {
+		return fmt.Errorf("%w: there is no znode %d", ErrImage, id)
 	}
 	t := l.t
-	dataLen, nameLen := int32(be.Uint32(v[68:])), be.Uint32(v[72:])
-	cell := v[nodeFixed:]
-	if nameLen > nameMask || int(nameLen)+int(max(dataLen, 0)) != len(cell) || dataLen < nullData {
-		return fmt.Errorf("%w: the record of znode %d has lengths that do not fit", ErrImage, id)
-	}
 	t.nodes.reserve(id)
 	n := t.nodes.at(id)
 	if n.live() {
 		return fmt.Errorf("%w: znode %d comes twice", ErrImage, id)
 	}
-	*n = node{
-		parent: nodeID(be.Uint32(v)), acl: ACLID(be.Uint32(v[4:])),
-		czxid: proto.Zxid(be.Uint64(v[8:])), mzxid: proto.Zxid(be.Uint64(v[16:])),
-		pzxid: proto.Zxid(be.Uint64(v[24:])), ctime: proto.Millis(be.Uint64(v[32:])),
-		mtime: proto.Millis(be.Uint64(v[40:])), owner: int64(be.Uint64(v[48:])),
-		version: int32(be.Uint32(v[56:])), cversion: int32(be.Uint32(v[60:])),
-		aversion: int32(be.Uint32(v[64:])),
-		nameLen:  flagLive | nameLen, dataLen: dataLen,
+	name, data, err := n.decodeRecord(v)
+	if err != nil {
+		return fmt.Errorf("znode %d: %w", id, err)
 	}
-	n.cell = t.cells.alloc(len(cell))
-	copy(t.cells.at(n.cell, len(cell)), cell)
+	if (id == root) != (len(name) == 0) {
+		return fmt.Errorf("%w: the name of znode %d has %d bytes", ErrImage, id, len(name))
+	}
+	t.setCell(n, name, data)
+	n.size |= flagLive
 	l.nodes++
 	return nil
 }
@@ -81,85 +87,184 @@ func (l *Loader) putNode(id nodeID, v []byte) error {
 // Finish checks that the records make a whole and returns the tree. A tree without a
 // single record is a fresh one.
 func (l *Loader) Finish() (*Tree, error) {
-	if l.meta == nil && l.nodes == 0 && len(l.acls) == 0 && len(l.t.sessions) == 0 {
-		return New(l.t.opt), nil
+	t := l.t
+	if l.meta == nil && l.nodes == 0 && len(l.acls) == 0 && len(t.sessions) == 0 {
+		return New(t.opt), nil
 	}
-	if len(l.meta) != metaLen {
-		return nil, fmt.Errorf("%w: it has no meta record", ErrImage)
-	}
-	be, t := binary.BigEndian, l.t
-	if f := be.Uint32(l.meta); f != imageFormat {
-		return nil, fmt.Errorf("%w: its format is %d, and this version reads %d", ErrImage, f, imageFormat)
-	}
-	t.last = proto.Zxid(be.Uint64(l.meta[4:]))
-	if err := l.checkCounts(be.Uint64(l.meta[20:]), be.Uint64(l.meta[28:]), be.Uint64(l.meta[36:])); err != nil {
+	m, err := decodeMeta(l.meta)
+	if err != nil {
 		return nil, err
+	}
+	t.last = m.zxid
+	if l.nodes != m.nodes || uint64(len(t.sessions)) != m.sessions || uint64(len(l.acls)) != m.acls {
+		return nil, fmt.Errorf("%w: it has %d of %d znodes, %d of %d sessions and %d of %d ACLs",
+			ErrImage, l.nodes, m.nodes, len(t.sessions), m.sessions, len(l.acls), m.acls)
 	}
 	if err := l.fillACLs(); err != nil {
 		return nil, err
 	}
-	if err := l.linkAll(); err != nil {
+	if err := l.checkLinks(); err != nil {
 		return nil, err
 	}
-	if want := be.Uint64(l.meta[12:]); t.digest.sum != want {
+	var unreached error
+	l.Together(l.linkAll, func() { unreached = l.digestAll() })
+	if unreached != nil {
+		return nil, unreached
+	}
+	if t.digest.sum != m.digest {
 		return nil, fmt.Errorf("%w: at %v the digest of the tree is %#x and not %#x",
-			ErrImage, t.last, t.digest.sum, want)
+			ErrImage, t.last, t.digest.sum, m.digest)
 	}
 	t.loadQuotas()
 	return t, nil
 }
 
-func (l *Loader) checkCounts(nodes, sessions, acls uint64) error {
-	if uint64(l.nodes) != nodes || uint64(len(l.t.sessions)) != sessions || uint64(len(l.acls)) != acls {
-		return fmt.Errorf("%w: it has %d of %d znodes, %d of %d sessions and %d of %d ACLs",
-			ErrImage, l.nodes, nodes, len(l.t.sessions), sessions, len(l.acls), acls)
-	}
-	return nil
-}
-
 func (l *Loader) fillACLs() error {
-	a := l.t.acls
-	for id := range ACLID(len(l.acls)) {
-		encoded, ok := l.acls[id]
+	a := &l.t.acls
+	for id, encoded := range l.acls {
 		d := jute.NewDecoder(encoded)
 		acls, _ := proto.DecodeACLs(&d)
-		if !ok || d.Err() != nil || a.add(acls) != id {
-			return fmt.Errorf("%w: ACL %d is missing or does not decode", ErrImage, id)
+		if id > maxACL || d.Err() != nil || len(d.Rest()) > 0 {
+			return fmt.Errorf("%w: ACL %d does not decode", ErrImage, id)
+		}
+		if _, ok := a.ids[string(encoded)]; ok {
+			return fmt.Errorf("%w: ACL %d is there twice", ErrImage, id)
+		}
+		a.put(id, encoded, acls)
+	}
+	for id := len(a.lists) - 1; id >= 0; id-- {
+		if a.lists[id].encoded == nil {
+			a.free = append(a.free, ACLID(id))
 		}
 	}
-	a.saved = len(a.lists)
 	return nil
 }
 
-// linkAll links children to parents and counts everything.
-func (l *Loader) linkAll() error {
-	t := l.t
-	if t.nodes.used <= root || !t.nodes.at(root).live() {
-		return fmt.Errorf("%w: it has no root", ErrImage)
-	}
-	for id := t.nodes.used - 1; id > root; id-- {
-		n := t.nodes.at(id)
-		if !n.live() {
-			t.nodes.free = append(t.nodes.free, id)
+// each calls f for every slot of a chunk that exists, from the last one down to the
+// root, and offers empty chunks and slots for use if offer is set.
+func (s *nodes) each(offer bool, f func(id nodeID, n *node)) {
+	for c := len(s.chunks) - 1; c >= 0; c-- {
+		chunk := s.chunks[c]
+		if chunk == nil {
+			if offer {
+				s.holes = append(s.holes, uint32(c))
+			}
 			continue
 		}
-		if n.parent == none || n.parent >= t.nodes.used || !t.nodes.at(n.parent).live() ||
-			int(n.acl) >= len(t.acls.lists) || n.nameSize() == 0 {
-			return fmt.Errorf("%w: znode %d has no parent, ACL or name", ErrImage, id)
+		for i := chunkLen - 1; i >= 0; i-- {
+			id := nodeID(c<<chunkBits + i)
+			switch {
+			case chunk[i].live():
+				f(id, &chunk[i])
+			case offer && id >= root && id < s.used:
+				s.offer(id)
+			}
 		}
-		t.adopt(n.parent, id)
 	}
-	reached := 0
-	t.descend(root, func(nodeID) { reached++ })
-	if reached != l.nodes {
-		return fmt.Errorf("%w: %d of %d znodes hang below the root", ErrImage, reached, l.nodes)
+}
+
+// checkLinks checks every znode's reference to its parent and its ACL.
+func (l *Loader) checkLinks() error {
+	t, err := l.t, error(nil)
+	s := &t.nodes
+	t.nodes.each(true, func(id nodeID, n *node) {
+		switch {
+		case int(n.acl) >= len(t.acls.lists) || t.acls.lists[n.acl].encoded == nil:
+			err = fmt.Errorf("%w: znode %d has no ACL", ErrImage, id)
+		case id == root && n.parent != none:
+			err = fmt.Errorf("%w: the root has a parent", ErrImage)
+		case id == root:
+		case n.parent == none || n.parent >= s.used || s.chunks[n.parent>>chunkBits] == nil || !s.at(n.parent).live():
+			err = fmt.Errorf("%w: znode %d has no parent", ErrImage, id)
+		}
+	})
+	if err == nil && (len(s.chunks) == 0 || s.chunks[0] == nil || !s.at(root).live()) {
+		err = fmt.Errorf("%w: it has no root", ErrImage)
 	}
-	for id := root; id < t.nodes.used; id++ {
-		if t.nodes.at(id).live() {
-			t.account(id, 1)
+	return err
+}
+
+// linkAll links children to parents, and lists what has an owner.
+func (l *Loader) linkAll() {
+	t := l.t
+	t.nodes.each(false, func(id nodeID, n *node) {
+		if id != root {
+			t.adopt(n.parent, id)
+		}
+		t.acls.hold(n.acl)
+		t.numNodes++
+	})
+	t.nodes.each(false, func(id nodeID, n *node) {
+		if n.owner != 0 {
+			t.own(id)
+		}
+	})
+}
+
+// pathSum is the checksum of a znode's path, and its length; zero if not known yet.
+type pathSum struct {
+	crc    uint32
+	length uint32 // 0: not known
+	silent bool   // what is below does not count in the digest
+}
+
+// digestAll computes the digest of every znode. On the way it finds znodes that do not
+// hang below the root.
+func (l *Loader) digestAll() error {
+	t := l.t
+	sums := make([]*[chunkLen]pathSum, len(t.nodes.chunks))
+	for c := range sums {
+		if t.nodes.chunks[c] != nil {
+			sums[c] = new([chunkLen]pathSum)
+		}
+	}
+	at := func(id nodeID) *pathSum { return &sums[id>>chunkBits][id&(chunkLen-1)] }
+	at(root).length = 1
+	var chain []nodeID
+	var buf []byte
+	for c, chunk := range t.nodes.chunks {
+		for i := 0; chunk != nil && i < chunkLen; i++ {
+			n, id := &chunk[i], nodeID(c<<chunkBits+i)
+			if !n.live() {
+				continue
+			}
+			chain = chain[:0]
+			for up := id; at(up).length == 0; up = t.nodes.at(up).parent {
+				if chain = append(chain, up); len(chain) > int(l.nodes) {
+					return fmt.Errorf("%w: znode %d is below itself", ErrImage, id)
+				}
+			}
+			for j := len(chain) - 1; j >= 0; j-- {
+				*at(chain[j]) = t.pathSum(chain[j], *at(t.nodes.at(chain[j]).parent), &buf)
+			}
+			sum := at(id)
+			_, data := splitCell(t.cellOf(n))
+			t.dataBytes += int64(sum.length) + int64(len(data))
+			if !sum.silent {
+				buf = n.appendStat(append(buf[:0], data...))
+				n.digest = crc32.Update(sum.crc, crc32.IEEETable, buf)
+				t.digest.sum += uint64(n.digest)
+			}
 		}
 	}
 	return nil
+}
+
+// pathSum continues the parent's checksum by a slash and the znode's name.
+func (t *Tree) pathSum(id nodeID, parent pathSum, buf *[]byte) pathSum {
+	n := t.nodes.at(id)
+	name := t.nameOf(n)
+	*buf = append(append((*buf)[:0], '/'), name...)
+	sum := pathSum{
+		crc: crc32.Update(parent.crc, crc32.IEEETable, *buf), length: parent.length + uint32(len(name)) + 1,
+		silent: parent.silent,
+	}
+	if n.parent == root {
+		sum.length--
+	} else if p := t.nodes.at(n.parent); p.parent == root && string(t.nameOf(p)) == systemPath[1:] {
+		sum.silent = true
+	}
+	return sum
 }
 
 // loadQuotas sets up the quotas that the tree holds.
@@ -168,15 +273,13 @@ func (t *Tree) loadQuotas() {
 	if top == none {
 		return
 	}
-	var paths [][]byte
 	t.descend(top, func(id nodeID) {
-		if string(t.nameOf(t.nodes.at(id))) == limitsName {
-			paths = append(paths, t.appendPath(nil, id))
+		n := t.nodes.at(id)
+		if string(t.nameOf(n)) != limitsName {
+			return
+		}
+		if owner, _ := quotaOwner(t.appendPath(nil, id)); owner != nil {
+			t.limit(owner, t.dataOf(n))
 		}
 	})
-	for _, p := range paths {
-		if owner, _, ok := quotaOwner(p); ok {
-			t.quotas.byPath[owner] = quotaText(t.dataOf(t.nodes.at(t.lookup(p))))
-		}
-	}
 }

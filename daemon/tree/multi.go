@@ -68,20 +68,20 @@ func wellFormed(req *proto.Request) bool {
 	}
 }
 
-// retype makes an operation what its flags say. Source: Op.java.
+// retype makes an operation what its flags say. Unknown flags of a createTTL come to
+// light when the operation is prepared. Source: Op.java.
 func retype(sub *proto.Request) {
 	switch sub.Op {
-	case proto.OpCreate, proto.OpCreate2:
-		if sub.Flags == proto.FlagContainer {
-			sub.Op = proto.OpCreateContainer
-		}
-	case proto.OpCreateContainer:
-		if sub.Flags != proto.FlagContainer {
-			sub.Op = proto.OpCreate2
-		}
 	case proto.OpCreateTTL:
-		if sub.Flags < proto.FlagTTL {
-			sub.Op, sub.TTL = proto.OpCreate2, -1
+		if sub.Flags == proto.FlagTTL || sub.Flags == proto.FlagPersistentSequentialTTL {
+			return
 		}
+		sub.Op, sub.TTL = proto.OpCreate, -1
+	case proto.OpCreate, proto.OpCreate2:
+	default:
+		return
+	}
+	if sub.Flags == proto.FlagContainer {
+		sub.Op = proto.OpCreateContainer
 	}
 }

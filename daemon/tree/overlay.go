@@ -35,6 +35,7 @@ type promise struct {
 
 // overlay holds the changes that are promised and not applied.
 type overlay struct {
+	acls     *aclTable
 	seed     maphash.Seed
 	byHash   map[uint64]*change
 	promises []promise // in zxid order
@@ -54,36 +55,48 @@ type undo struct {
 	zxid proto.Zxid
 }
 
-func newOverlay() overlay {
+func newOverlay(acls *aclTable) overlay {
 	return overlay{
-		seed: maphash.MakeSeed(), byHash: make(map[uint64]*change), births: make(map[proto.SessionID]int),
+		acls: acls, seed: maphash.MakeSeed(),
+		byHash: make(map[uint64]*change), births: make(map[proto.SessionID]int),
 	}
 }
 
-func (o *overlay) find(path []byte) (*change, uint64) {
-	h := maphash.Bytes(o.seed, path)
-	for ch := o.byHash[h]; ch != nil; ch = ch.next {
-		if bytes.Equal(ch.path, path) {
-			return ch, h
-		}
-	}
-	return nil, h
+// place is a path with what the overlay knows of it.
+type place struct {
+	view
+	path   []byte
+	hash   uint64
+	hashed bool
+	ch     *change // nil if nothing is promised
 }
 
-// view finds the znode at path as it will be.
-func (t *Tree) view(path []byte) view {
+// place finds the znode at path as it will be; "" is the root.
+func (t *Tree) place(path []byte) place {
 	if len(path) == 0 {
 		path = rootPath
 	}
-	if t.overlay.head < len(t.overlay.promises) {
-		if ch, _ := t.overlay.find(path); ch != nil {
-			return ch.view
-		}
+	p := place{path: path}
+	if o := &t.overlay; o.head < len(o.promises) {
+		p.ch = o.find(&p)
 	}
-	return t.committed(path)
+	if p.ch != nil {
+		p.view = p.ch.view
+	} else {
+		p.view = t.committed(path)
+	}
+	return p
 }
 
-var rootPath = []byte("/")
+func (o *overlay) find(p *place) *change {
+	p.hash, p.hashed = maphash.Bytes(o.seed, p.path), true
+	for ch := o.byHash[p.hash]; ch != nil; ch = ch.next {
+		if bytes.Equal(ch.path, p.path) {
+			return ch
+		}
+	}
+	return nil
+}
 
 // committed is the view of a znode without the overlay.
 func (t *Tree) committed(path []byte) view {
@@ -94,38 +107,52 @@ func (t *Tree) committed(path []byte) view {
 	n := t.nodes.at(id)
 	return view{
 		exists: true, version: n.version, cversion: n.cversion, aversion: n.aversion,
-		children: int32(n.children), acl: n.acl, owner: n.owner, dataLen: int32(n.dataSize()),
+		children: int32(n.children), acl: n.acl, owner: n.owner, dataLen: int32(t.dataLen(n)),
 	}
 }
 
-// promise records how the znode at path will be after the transaction zxid.
-func (t *Tree) promise(path []byte, v view, zxid proto.Zxid) {
-	if len(path) == 0 {
-		path = rootPath
-	}
-	o := &t.overlay
-	ch, h := o.find(path)
+// promise records how the znode at p will be after the transaction zxid. p must be as
+// place found it, with nothing promised for its path since.
+func (o *overlay) promise(p *place, v view, zxid proto.Zxid) {
+	ch := p.ch
 	if ch == nil {
+		if !p.hashed {
+			p.hash = maphash.Bytes(o.seed, p.path)
+		}
 		ch = o.fresh()
-		ch.path, ch.hash, ch.next = append(ch.path[:0], path...), h, o.byHash[h]
-		ch.view, ch.zxid = view{}, 0
-		o.byHash[h] = ch
+		ch.path, ch.hash, ch.next = append(ch.path[:0], p.path...), p.hash, o.byHash[p.hash]
+		o.byHash[p.hash] = ch
 	}
 	if o.trial {
 		o.undo = append(o.undo, undo{ch, ch.view, ch.zxid})
+		if ch.exists {
+			o.acls.hold(ch.acl)
+		}
 	}
-	o.birth(ch.view, -1)
-	ch.view, ch.zxid = v, zxid
-	o.birth(ch.view, 1)
+	o.set(ch, v)
+	ch.zxid = zxid
 	o.promises = append(o.promises, promise{zxid, ch})
 }
 
+// set replaces a view, and counts what it refers to.
+func (o *overlay) set(ch *change, v view) {
+	if v.exists {
+		o.acls.hold(v.acl)
+		o.birth(v.owner, 1)
+	}
+	if ch.exists {
+		o.acls.drop(ch.acl)
+		o.birth(ch.owner, -1)
+	}
+	ch.view = v
+}
+
 // birth counts the existing ephemerals that have a change, by session.
-func (o *overlay) birth(v view, sign int) {
-	if !v.exists || v.owner == 0 {
+func (o *overlay) birth(owner int64, sign int) {
+	if owner == 0 {
 		return
 	}
-	s := proto.SessionID(v.owner)
+	s := proto.SessionID(owner)
 	if o.births[s] += sign; o.births[s] == 0 {
 		delete(o.births, s)
 	}
@@ -140,12 +167,15 @@ func (o *overlay) fresh() *change {
 	return new(change)
 }
 
-// maxPool bounds the changes kept for use again.
-const maxPool = 8192
+// maxPool bounds the changes kept for use again, and maxPooledPath their size.
+const (
+	maxPool       = 8192
+	maxPooledPath = 1 << 10
+)
 
 // forget takes a change out of the overlay.
 func (o *overlay) forget(ch *change) {
-	o.birth(ch.view, -1)
+	o.set(ch, view{})
 	if first := o.byHash[ch.hash]; first != ch {
 		for first.next != ch {
 			first = first.next
@@ -156,8 +186,8 @@ func (o *overlay) forget(ch *change) {
 	} else {
 		o.byHash[ch.hash] = ch.next
 	}
-	ch.next, ch.zxid = nil, 0
-	if len(o.pool) < maxPool && cap(ch.path) <= 1<<10 {
+	*ch = change{path: ch.path}
+	if len(o.pool) < maxPool && cap(ch.path) <= maxPooledPath {
 		o.pool = append(o.pool, ch)
 	}
 }
@@ -177,27 +207,34 @@ func (o *overlay) settle(zxid proto.Zxid) {
 		o.promises, o.head = o.promises[:0], 0
 	case o.head > 1024 && o.head > len(o.promises)/2:
 		n := copy(o.promises, o.promises[o.head:])
+		clear(o.promises[n:])
 		o.promises, o.head = o.promises[:n], 0
 	}
 }
 
 // begin starts a trial: what is promised from now on can be taken back.
-func (o *overlay) begin() { o.trial, o.undo, o.mark = true, o.undo[:0], len(o.promises) }
+func (o *overlay) begin() { o.trial, o.mark = true, len(o.promises) }
 
 // end ends a trial; unless keep is set, everything promised in it is taken back.
 func (o *overlay) end(keep bool) {
 	o.trial = false
-	if keep {
-		return
-	}
 	for i := len(o.undo) - 1; i >= 0; i-- {
 		u := o.undo[i]
-		o.birth(u.ch.view, -1)
-		u.ch.view, u.ch.zxid = u.was, u.zxid
-		o.birth(u.ch.view, 1)
-		if u.zxid == 0 {
+		if !keep {
+			o.set(u.ch, u.was)
+			u.ch.zxid = u.zxid
+		}
+		if u.was.exists {
+			o.acls.drop(u.was.acl)
+		}
+		if !keep && u.zxid == 0 {
 			o.forget(u.ch)
 		}
 	}
-	o.promises = o.promises[:o.mark]
+	clear(o.undo)
+	o.undo = o.undo[:0]
+	if !keep {
+		clear(o.promises[o.mark:])
+		o.promises = o.promises[:o.mark]
+	}
 }

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -68,6 +69,11 @@ func special(p []byte) bool {
 // parentPath is the text before the last slash; "" stands for the root.
 func parentPath(p []byte) []byte { return p[:max(bytes.LastIndexByte(p, '/'), 0)] }
 
+// lastName is the text after the last slash.
+func lastName(p []byte) []byte { return p[bytes.LastIndexByte(p, '/')+1:] }
+
+var rootPath = []byte("/")
+
 // lookup finds the znode at p; "" is the root too.
 func (t *Tree) lookup(p []byte) nodeID {
 	if len(p) <= 1 {
@@ -103,15 +109,16 @@ func (t *Tree) appendPath(b []byte, id nodeID) []byte {
 	}
 	size := 0
 	for i := id; i != root; i = t.nodes.at(i).parent {
-		size += t.nodes.at(i).nameSize() + 1
+		size += len(t.nameOf(t.nodes.at(i))) + 1
 	}
 	start := len(b)
-	b = append(b, make([]byte, size)...)
-	end := start + size
+	b = slices.Grow(b, size)[:start+size]
+	end := len(b)
 	for i := id; i != root; {
 		n := t.nodes.at(i)
-		end -= n.nameSize()
-		copy(b[end:], t.nameOf(n))
+		name := t.nameOf(n)
+		end -= len(name)
+		copy(b[end:], name)
 		end--
 		b[end] = '/'
 		i = n.parent

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -79,36 +78,37 @@ func (p *preparer) create(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if code != proto.ErrOK {
 		return code
 	}
-	parent := parentPath(req.Path)
-	pv := t.view(parent)
-	if !pv.exists {
+	above := t.place(parentPath(req.Path))
+	switch {
+	case !above.exists:
 		return proto.ErrNoNode
-	}
-	if !t.Allowed(pv.acl, proto.PermCreate, p.c.IDs) {
+	case !t.Allowed(above.acl, proto.PermCreate, p.c.IDs):
 		return proto.ErrNoAuth
 	}
 	path := req.Path
 	if sequential(req) {
-		path = t.numbered(path, pv.cversion)
+		path = t.numbered(path, above.cversion)
 	}
 	if !validPath(path) {
 		return proto.ErrBadArguments
 	}
-	if t.view(path).exists {
+	at := t.place(path)
+	switch {
+	case at.exists:
 		return proto.ErrNodeExists
-	}
-	if t.kindOf(pv.owner) == kindEphemeral {
+	case t.kindOf(above.owner) == kindEphemeral:
 		return proto.ErrNoChildrenForEphemerals
 	}
 	if code := t.checkQuota(path, 1, int64(len(req.Data))); code != proto.ErrOK {
 		return code
 	}
-	pv.cversion++
-	pv.children++
-	t.fillCreate(req, txn, path, pv.cversion)
+	v := above.view
+	v.cversion++
+	v.children++
+	t.fillCreate(req, txn, path, v.cversion)
 	txn.ACL = t.acls.lists[acl].encoded
-	t.promise(parent, pv, p.h.Zxid)
-	t.promise(path, view{
+	t.overlay.promise(&above, v, p.h.Zxid)
+	t.overlay.promise(&at, view{
 		exists: true, acl: acl, owner: t.ownerOf(txn, p.h.Session), dataLen: int32(len(req.Data)),
 	}, p.h.Zxid)
 	return proto.ErrOK
@@ -186,24 +186,24 @@ func (p *preparer) delete(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if !lightPath(req.Path) {
 		return proto.ErrBadArguments
 	}
-	parent := parentPath(req.Path)
-	pv := t.view(parent)
-	if !pv.exists {
+	above := t.place(parentPath(req.Path))
+	switch {
+	case !above.exists:
 		return proto.ErrNoNode
-	}
-	if !t.Allowed(pv.acl, proto.PermDelete, p.c.IDs) {
+	case !t.Allowed(above.acl, proto.PermDelete, p.c.IDs):
 		return proto.ErrNoAuth
 	}
-	v := t.view(req.Path)
+	at := t.place(req.Path)
 	switch {
-	case !v.exists:
+	case !at.exists:
 		return proto.ErrNoNode
-	case req.Version != -1 && req.Version != v.version:
+	case req.Version != -1 && req.Version != at.version:
 		return proto.ErrBadVersion
-	case v.children > 0:
+	case at.children > 0:
 		return proto.ErrNotEmpty
 	}
-	p.remove(req.Path, txn)
+	txn.Path = req.Path
+	p.remove(&above, &at)
 	return proto.ErrOK
 }
 
@@ -214,27 +214,35 @@ func (p *preparer) reap(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if !lightPath(req.Path) {
 		return proto.ErrBadArguments
 	}
-	v := t.view(req.Path)
+	at := t.place(req.Path)
 	switch {
-	case !v.exists:
+	case !at.exists:
 		return proto.ErrNoNode
-	case v.children > 0:
+	case at.children > 0:
 		return proto.ErrNotEmpty
-	case t.kindOf(v.owner) == kindEphemeral:
+	case t.kindOf(at.owner) == kindEphemeral:
 		return proto.ErrBadVersion
 	}
-	p.remove(req.Path, txn)
+	txn.Path = req.Path
+	above := t.place(parentPath(req.Path))
+	p.remove(&above, &at)
 	return proto.ErrOK
 }
 
-// remove promises that the znode at path is gone.
-func (p *preparer) remove(path []byte, txn *proto.Txn) {
-	txn.Path = path
-	parent := parentPath(path)
-	pv := p.t.view(parent)
-	pv.children--
-	p.t.promise(parent, pv, p.h.Zxid)
-	p.t.promise(path, view{}, p.h.Zxid)
+// remove promises that a znode is gone from its parent.
+func (p *preparer) remove(above, at *place) {
+	v := above.view
+	v.children--
+	p.t.overlay.promise(above, v, p.h.Zxid)
+	p.t.overlay.promise(at, view{}, p.h.Zxid)
+}
+
+// nextVersion is the version after v. It skips -1, which a client could not ask for.
+func nextVersion(v int32) int32 {
+	if v == -2 {
+		return 0
+	}
+	return v + 1
 }
 
 func (p *preparer) setData(req *proto.Request, txn *proto.Txn) proto.ErrCode {
@@ -242,7 +250,8 @@ func (p *preparer) setData(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if !validPath(req.Path) {
 		return proto.ErrBadArguments
 	}
-	v := t.view(req.Path)
+	at := t.place(req.Path)
+	v := at.view
 	switch {
 	case !v.exists:
 		return proto.ErrNoNode
@@ -255,9 +264,9 @@ func (p *preparer) setData(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if req.Version != -1 && req.Version != v.version {
 		return proto.ErrBadVersion
 	}
-	v.version, v.dataLen = v.version+1, int32(len(req.Data))
+	v.version, v.dataLen = nextVersion(v.version), int32(len(req.Data))
 	txn.Path, txn.Data, txn.Version = req.Path, req.Data, v.version
-	t.promise(req.Path, v, p.h.Zxid)
+	t.overlay.promise(&at, v, p.h.Zxid)
 	return proto.ErrOK
 }
 
@@ -270,7 +279,8 @@ func (p *preparer) setACL(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if code != proto.ErrOK {
 		return code
 	}
-	v := t.view(req.Path)
+	at := t.place(req.Path)
+	v := at.view
 	switch {
 	case !v.exists:
 		return proto.ErrNoNode
@@ -279,9 +289,9 @@ func (p *preparer) setACL(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	case req.Version != -1 && req.Version != v.aversion:
 		return proto.ErrBadVersion
 	}
-	v.aversion, v.acl = v.aversion+1, acl
+	v.aversion, v.acl = nextVersion(v.aversion), acl
 	txn.Path, txn.ACL, txn.Version = req.Path, t.acls.lists[acl].encoded, v.aversion
-	t.promise(req.Path, v, p.h.Zxid)
+	t.overlay.promise(&at, v, p.h.Zxid)
 	return proto.ErrOK
 }
 
@@ -289,7 +299,7 @@ func (p *preparer) check(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if !validPath(req.Path) {
 		return proto.ErrBadArguments
 	}
-	v := p.t.view(req.Path)
+	v := p.t.place(req.Path).view
 	switch {
 	case !v.exists:
 		return proto.ErrNoNode
@@ -298,44 +308,52 @@ func (p *preparer) check(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	case req.Version != -1 && req.Version != v.version:
 		return proto.ErrBadVersion
 	}
-	txn.Path, txn.Version = req.Path, v.version+1
+	txn.Path, txn.Version = req.Path, nextVersion(v.version)
 	return proto.ErrOK
 }
 
 // closeSession lists the session's ephemerals, also those whose creation is only
 // promised, and promises that they are gone.
 func (p *preparer) closeSession(txn *proto.Txn) {
-	t, s := p.t, p.h.Session
-	add := func(path []byte) {
-		start := len(t.arena)
-		t.arena = append(t.arena, path...)
-		txn.Paths = append(txn.Paths, t.arena[start:len(t.arena):len(t.arena)])
-	}
-	t.EphemeralsOf(s, func(path []byte) {
-		if ch, _ := t.overlay.find(path); ch == nil || (ch.exists && ch.owner == int64(s)) {
-			add(path)
-		}
-	})
-	if t.overlay.births[s] > 0 {
-		for _, pr := range t.overlay.promises[t.overlay.head:] {
-			ch := pr.ch
-			if ch.zxid == pr.zxid && ch.exists && ch.owner == int64(s) && !t.ownedBy(ch.path, s) &&
-				!contains(txn.Paths, ch.path) {
-				add(ch.path)
+	t, s, o := p.t, p.h.Session, &p.t.overlay
+	if set := t.ephemerals[s]; set != nil {
+		for _, id := range set.list {
+			at := place{path: p.keepPath(t.appendPath(t.arena, id))}
+			if o.head < len(o.promises) {
+				at.ch = o.find(&at)
+			}
+			if at.ch == nil || (at.ch.exists && at.ch.owner == int64(s)) {
+				p.close(&at, txn)
 			}
 		}
 	}
-	for _, path := range txn.Paths {
-		p.remove(path, &proto.Txn{})
+	if o.births[s] == 0 {
+		return
 	}
+	for i := o.head; i < len(o.promises); i++ {
+		ch := o.promises[i].ch
+		if ch.exists && ch.owner == int64(s) {
+			at := place{path: p.keepPath(append(t.arena, ch.path...)), ch: ch}
+			p.close(&at, txn)
+		}
+	}
+}
+
+// keepPath returns what was appended to the arena.
+func (p *preparer) keepPath(arena []byte) []byte {
+	start := len(p.t.arena)
+	p.t.arena = arena
+	return arena[start:len(arena):len(arena)]
+}
+
+// close adds an ephemeral to those that the transaction deletes.
+func (p *preparer) close(at *place, txn *proto.Txn) {
+	txn.Paths = append(txn.Paths, at.path)
+	above := p.t.place(parentPath(at.path))
+	p.remove(&above, at)
 }
 
 func (t *Tree) ownedBy(path []byte, s proto.SessionID) bool {
 	id := t.lookup(path)
 	return id != none && t.nodes.at(id).owner == int64(s)
-}
-
-// contains guards against a znode that one transaction promised twice.
-func contains(paths [][]byte, path []byte) bool {
-	return slices.ContainsFunc(paths, func(p []byte) bool { return bytes.Equal(p, path) })
 }

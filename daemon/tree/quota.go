@@ -14,24 +14,36 @@ const (
 	statsName  = "zookeeper_stats"
 )
 
-// quotas knows the subtrees that have limits: their paths, and the limits' text. What a
-// subtree holds is kept in its stats znode and nowhere else.
-type quotas struct{ byPath map[string]string }
+// quota is the quota of one subtree. What the subtree holds is kept in a znode's data,
+// where clients can change it; used is what that says.
+type quota struct {
+	limits limits
+	stats  nodeID // none if there is no such znode
+	used   limits // the first two
+	// The texts can be read.
+	limitsOK, usedOK bool
+}
 
-func newQuotas() quotas { return quotas{byPath: make(map[string]string)} }
+// quotas knows the subtrees that have limits, by their paths.
+type quotas struct {
+	byPath map[string]*quota
+	text   []byte // scratch
+}
 
-// of finds the limits that apply to path: those of the nearest ancestor, or of the znode
-// itself. A quota of the root is ignored.
-func (q *quotas) of(path []byte) (owner, limits string, ok bool) {
+func newQuotas() quotas { return quotas{byPath: make(map[string]*quota)} }
+
+// of finds the quota that applies to path: the one of the nearest ancestor, or of the
+// znode itself.
+func (q *quotas) of(path []byte) *quota {
 	if len(q.byPath) == 0 {
-		return "", "", false
+		return nil
 	}
 	for p := path; len(p) > 1; p = parentPath(p) {
-		if limits, ok := q.byPath[string(p)]; ok {
-			return string(p), limits, true
+		if found, ok := q.byPath[string(p)]; ok {
+			return found
 		}
 	}
-	return "", "", false
+	return nil
 }
 
 // limits are the four limits of a quota; -1 is none.
@@ -39,169 +51,163 @@ type limits struct {
 	count, bytes, hardCount, hardBytes int64
 }
 
-// parseLimits reads "key=value" pairs with commas or semicolons between them; ok is false
-// for a text that Apache does not read either. Source: StatsTrack.java.
-func parseLimits(text string) (l limits, ok bool) {
+// parseLimits reads "key=value" pairs with commas or semicolons between them. A missing
+// key is no limit. ok is false for what Apache does not read either: no data is not the
+// same as an empty text. Source: StatsTrack.java.
+func parseLimits(data []byte) (l limits, ok bool) {
 	l = limits{-1, -1, -1, -1}
-	if text != "" && strings.ContainsAny(text[:1], ",;") {
+	text := string(data)
+	if data == nil || text != "" && strings.ContainsAny(text[:1], ",;") {
 		return l, false
 	}
 	for _, pair := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' }) {
-		key, value, _ := strings.Cut(strings.TrimRight(pair, "="), "=")
-		if key == strings.TrimRight(pair, "=") {
+		fields := strings.Split(strings.TrimRight(pair, "="), "=")
+		if len(fields) < 2 {
 			return l, false
 		}
-		value, _, _ = strings.Cut(value, "=")
 		n := int64(-1)
-		if value != "" {
+		if fields[1] != "" {
 			var err error
-			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
+			if n, err = strconv.ParseInt(fields[1], 10, 64); err != nil {
 				return l, false
 			}
 		}
-		l.set(key, n)
+		switch fields[0] {
+		case "count":
+			l.count = n
+		case "bytes":
+			l.bytes = n
+		case "countHardLimit":
+			l.hardCount = n
+		case "byteHardLimit":
+			l.hardBytes = n
+		}
 	}
 	return l, true
 }
 
-func (l *limits) set(key string, n int64) {
-	switch key {
-	case "count":
-		l.count = n
-	case "bytes":
-		l.bytes = n
-	case "countHardLimit":
-		l.hardCount = n
-	case "byteHardLimit":
-		l.hardBytes = n
-	}
-}
-
-// checkQuota says whether the subtree of path may grow by so many znodes and bytes.
-// Source: ZooKeeperServer.java, checkQuota.
+// checkQuota says whether the subtree of path may grow by so many znodes and bytes. What
+// is promised but not applied does not count yet. Source: ZooKeeperServer.java, checkQuota.
 func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 	if !t.opt.EnforceQuota {
 		return proto.ErrOK
 	}
-	owner, text, ok := t.quotas.of(path)
-	if !ok {
+	q := t.quotas.of(path)
+	if q == nil {
 		return proto.ErrOK
 	}
-	l, ok := parseLimits(text)
-	if !ok {
-		return proto.ErrMarshalling
-	}
+	l := &q.limits
 	counts := count != 0 && (l.count > -1 || l.hardCount > -1)
 	weighs := size != 0 && (l.bytes > -1 || l.hardBytes > -1)
-	stats := t.lookup(statsPath(owner))
-	if (!counts && !weighs) || stats == none {
-		return proto.ErrOK
-	}
-	used, ok := parseLimits(quotaText(t.dataOf(t.nodes.at(stats))))
 	switch {
-	case !ok:
+	case !q.limitsOK:
 		return proto.ErrMarshalling
-	case counts && l.hardCount > -1 && used.count+count > l.hardCount,
-		weighs && l.hardBytes > -1 && used.bytes+size > l.hardBytes:
+	case !counts && !weighs, q.stats == none:
+		return proto.ErrOK
+	case !q.usedOK:
+		return proto.ErrMarshalling
+	case counts && l.hardCount > -1 && q.used.count+count > l.hardCount,
+		weighs && l.hardBytes > -1 && q.used.bytes+size > l.hardBytes:
 		return proto.ErrQuotaExceeded
 	}
 	return proto.ErrOK
 }
 
-// quotaText is the text of a quota's znode. Apache cannot read one without data, which
-// is not the same as one whose text is empty.
-func quotaText(data []byte) string {
-	if data == nil {
-		return "no data"
-	}
-	return string(data)
-}
-
-func statsPath(owner string) []byte { return []byte(quotaPath + owner + "/" + statsName) }
-
-func isUnder(path []byte, top string) bool {
-	return len(path) >= len(top) && string(path[:len(top)]) == top && (len(path) == len(top) || path[len(top)] == '/')
-}
-
 // quotaOwner is the path whose quota the znode at path is part of, and the part's name.
-func quotaOwner(path []byte) (owner, part string, ok bool) {
-	if len(path) <= len(quotaPath) || !isUnder(path, quotaPath) {
-		return "", "", false
+// A quota of the root is ignored.
+func quotaOwner(path []byte) (owner, part []byte) {
+	if len(path) <= len(quotaPath)+1 || string(path[:len(quotaPath)]) != quotaPath || path[len(quotaPath)] != '/' {
+		return nil, nil
 	}
 	i := bytes.LastIndexByte(path, '/')
-	part = string(path[i+1:])
-	if part != limitsName && part != statsName {
-		return "", "", false
+	part = path[i+1:]
+	if i == len(quotaPath) || (string(part) != limitsName && string(part) != statsName) {
+		return nil, nil
 	}
-	return string(path[len(quotaPath):i]), part, true
+	return path[len(quotaPath):i], part
 }
 
 // quotaCreated looks at a new znode: it may set up a quota, and counts in one.
 func (t *Tree) quotaCreated(path []byte, id nodeID) {
-	owner, part, ok := quotaOwner(path)
-	switch {
-	case !ok:
-		t.quotaGrew(path, 1, int64(t.nodes.at(id).dataSize()))
-	case part == limitsName:
-		t.quotas.byPath[owner] = quotaText(t.dataOf(t.nodes.at(id)))
+	switch owner, part := quotaOwner(path); {
+	case owner == nil:
+	case string(part) == limitsName:
+		t.limit(owner, t.dataOf(t.nodes.at(id)))
 	default:
-		t.recount(owner, id)
+		q := t.quotas.byPath[string(owner)]
+		if q == nil {
+			q = new(quota) // without limits its znode is filled in once
+		}
+		q.stats, q.usedOK = id, true
+		q.used.count, q.used.bytes = t.sizes(owner)
+		t.writeStats(q)
 	}
+	t.quotaGrew(path, 1, int64(t.dataLen(t.nodes.at(id))))
+}
+
+// limit sets up the quota of a subtree.
+func (t *Tree) limit(owner, text []byte) {
+	q := &quota{stats: t.lookup([]byte(quotaPath + string(owner) + "/" + statsName))}
+	q.limits, q.limitsOK = parseLimits(text)
+	if q.stats != none {
+		q.used, q.usedOK = parseLimits(t.dataOf(t.nodes.at(q.stats)))
+	}
+	t.quotas.byPath[string(owner)] = q
 }
 
 func (t *Tree) quotaDeleted(path []byte, size int64) {
-	owner, part, ok := quotaOwner(path)
-	switch {
-	case !ok:
-		t.quotaGrew(path, -1, -size)
-	case part == limitsName:
-		delete(t.quotas.byPath, owner)
+	if owner, part := quotaOwner(path); owner != nil {
+		if q := t.quotas.byPath[string(owner)]; q != nil && string(part) == statsName {
+			q.stats, q.used, q.usedOK = none, limits{}, false
+		} else if q != nil {
+			delete(t.quotas.byPath, string(owner))
+		}
 	}
+	t.quotaGrew(path, -1, -size)
 }
 
 func (t *Tree) quotaChanged(path, data []byte, grown int64) {
-	owner, part, ok := quotaOwner(path)
-	switch {
-	case !ok:
-		t.quotaGrew(path, 0, grown)
-	case part == limitsName:
-		t.quotas.byPath[owner] = quotaText(data)
+	if owner, part := quotaOwner(path); owner != nil {
+		if q := t.quotas.byPath[string(owner)]; q != nil && string(part) == statsName {
+			q.used, q.usedOK = parseLimits(data)
+		} else if q != nil {
+			q.limits, q.limitsOK = parseLimits(data)
+		}
 	}
+	t.quotaGrew(path, 0, grown)
 }
 
 // quotaGrew counts a change in the quota that path is part of.
 func (t *Tree) quotaGrew(path []byte, count, size int64) {
-	owner, _, ok := t.quotas.of(path)
-	if !ok {
-		return
-	}
-	stats := t.lookup(statsPath(owner))
-	if stats == none {
-		return
-	}
-	if used, ok := parseLimits(quotaText(t.dataOf(t.nodes.at(stats)))); ok {
-		t.writeStats(stats, used.count+count, used.bytes+size)
+	if q := t.quotas.of(path); q != nil && q.usedOK {
+		q.used.count += count
+		q.used.bytes += size
+		t.writeStats(q)
 	}
 }
 
-// recount counts a subtree from scratch.
-func (t *Tree) recount(owner string, stats nodeID) {
-	var count, size int64
-	if top := t.lookup([]byte(owner)); top != none && owner != "" {
-		t.descend(top, func(id nodeID) {
+// sizes counts the znodes and the bytes of a subtree.
+func (t *Tree) sizes(top []byte) (count, size int64) {
+	if id := t.lookup(top); id != none {
+		t.descend(id, func(id nodeID) {
 			count++
-			size += int64(t.nodes.at(id).dataSize())
+			size += int64(t.dataLen(t.nodes.at(id)))
 		})
 	}
-	t.writeStats(stats, count, size)
+	return count, size
 }
 
-// writeStats writes count and bytes into a stats znode. Nothing else of the znode
+// writeStats writes count and bytes into the stats znode. Nothing else of the znode
 // changes: no version, no zxid, and no watch fires.
-func (t *Tree) writeStats(id nodeID, count, size int64) {
-	t.image.touch(t, id)
-	text := "count=" + strconv.FormatInt(count, 10) + ",bytes=" + strconv.FormatInt(size, 10)
-	t.setData(t.nodes.at(id), []byte(text))
+func (t *Tree) writeStats(q *quota) {
+	if q.stats == none {
+		return
+	}
+	t.image.touch(t, q.stats)
+	b := strconv.AppendInt(append(t.quotas.text[:0], "count="...), q.used.count, 10)
+	b = strconv.AppendInt(append(b, ",bytes="...), q.used.bytes, 10)
+	t.quotas.text = b
+	t.setData(t.nodes.at(q.stats), b)
 }
 
 // descend visits a znode and everything below it.
@@ -233,19 +239,14 @@ type Quota struct {
 
 // VisitQuotas calls f for each quota.
 func (t *Tree) VisitQuotas(f func(Quota)) {
-	for path, text := range t.quotas.byPath {
-		l, _ := parseLimits(text)
-		q := Quota{Path: path, CountLimit: l.hardCount, BytesLimit: l.hardBytes}
-		if q.CountLimit == -1 {
-			q.CountLimit = l.count
+	for path, q := range t.quotas.byPath {
+		count, size := q.limits.hardCount, q.limits.hardBytes
+		if count == -1 {
+			count = q.limits.count
 		}
-		if q.BytesLimit == -1 {
-			q.BytesLimit = l.bytes
+		if size == -1 {
+			size = q.limits.bytes
 		}
-		if stats := t.lookup(statsPath(path)); stats != none {
-			used, _ := parseLimits(quotaText(t.dataOf(t.nodes.at(stats))))
-			q.CountUsed, q.BytesUsed = used.count, used.bytes
-		}
-		f(q)
+		f(Quota{path, count, size, q.used.count, q.used.bytes})
 	}
 }

@@ -51,7 +51,7 @@ func (t *Tree) exists(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCo
 		return proto.ErrNoAuth
 	}
 	if req.Watch {
-		t.watches.data.add(req.Path, c.Watcher, watchStandard)
+		t.watches.add(req.Path, c.Watcher, watchData)
 	}
 	if id == none {
 		return proto.ErrNoNode
@@ -71,9 +71,9 @@ func (t *Tree) get(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode 
 	if !t.Allowed(n.acl, proto.PermRead, c.IDs) {
 		return proto.ErrNoAuth
 	}
-	table := &t.watches.child
+	mode := watchChild
 	if req.Op == proto.OpGetData {
-		table = &t.watches.data
+		mode = watchData
 		t.appendData(out, n)
 	} else {
 		t.appendChildren(out, id)
@@ -83,7 +83,7 @@ func (t *Tree) get(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode 
 		out.B = s.Append(out.B)
 	}
 	if req.Watch {
-		table.add(req.Path, c.Watcher, watchStandard)
+		t.watches.add(req.Path, c.Watcher, mode)
 	}
 	return proto.ErrOK
 }
@@ -210,7 +210,7 @@ func (t *Tree) countBelow(c *Caller, req *proto.Request, out *proto.Out) proto.E
 // listEphemerals lists the caller's own ephemerals whose paths begin with a text.
 func (t *Tree) listEphemerals(c *Caller, req *proto.Request, out *proto.Out) {
 	prefix := req.Path
-	if len(bytes.TrimSpace(prefix)) == 0 || string(prefix) == "/" {
+	if text := bytes.TrimSpace(prefix); len(text) == 0 || string(text) == "/" {
 		prefix = nil
 	}
 	mark, count := len(out.B), int32(0)

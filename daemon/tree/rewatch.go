@@ -13,8 +13,8 @@ func (t *Tree) SetWatches(c *Caller, req *proto.Request, out *proto.Out) proto.E
 		func(p []byte) { t.rewatchData(c, req.Relative, p, out) },
 		func(p []byte) { t.rewatchExist(c, p, out) },
 		func(p []byte) { t.rewatchChild(c, req.Relative, p, out) },
-		func(p []byte) { t.watchPersistent(c, p) },
-		func(p []byte) { t.watches.data.add(p, c.Watcher, watchRecursive) },
+		func(p []byte) { t.watches.add(p, c.Watcher, watchPersistent) },
+		func(p []byte) { t.watches.add(p, c.Watcher, watchRecursive) },
 	}
 	for i := range req.NumLists() {
 		if lists.Next(visits[i]) != nil {
@@ -31,7 +31,7 @@ func (t *Tree) rewatchData(c *Caller, since proto.Zxid, path []byte, out *proto.
 	case t.nodes.at(id).mzxid > since:
 		out.Event(-1, proto.EventNodeDataChanged, path)
 	default:
-		t.watches.data.add(path, c.Watcher, watchStandard)
+		t.watches.add(path, c.Watcher, watchData)
 	}
 }
 
@@ -40,7 +40,7 @@ func (t *Tree) rewatchExist(c *Caller, path []byte, out *proto.Out) {
 		out.Event(-1, proto.EventNodeCreated, path)
 		return
 	}
-	t.watches.data.add(path, c.Watcher, watchStandard)
+	t.watches.add(path, c.Watcher, watchData)
 }
 
 func (t *Tree) rewatchChild(c *Caller, since proto.Zxid, path []byte, out *proto.Out) {
@@ -50,49 +50,48 @@ func (t *Tree) rewatchChild(c *Caller, since proto.Zxid, path []byte, out *proto
 	case t.nodes.at(id).pzxid > since:
 		out.Event(-1, proto.EventNodeChildrenChanged, path)
 	default:
-		t.watches.child.add(path, c.Watcher, watchStandard)
+		t.watches.add(path, c.Watcher, watchChild)
 	}
-}
-
-func (t *Tree) watchPersistent(c *Caller, path []byte) {
-	t.watches.data.add(path, c.Watcher, watchPersistent)
-	t.watches.child.add(path, c.Watcher, watchPersistent)
 }
 
 // addWatch registers a persistent watch; the znode need not exist.
 func (t *Tree) addWatch(c *Caller, req *proto.Request) proto.ErrCode {
 	switch req.Mode {
 	case proto.AddWatchPersistent:
-		t.watchPersistent(c, req.Path)
+		t.watches.add(req.Path, c.Watcher, watchPersistent)
 	case proto.AddWatchPersistentRecursive:
-		t.watches.data.add(req.Path, c.Watcher, watchRecursive)
+		t.watches.add(req.Path, c.Watcher, watchRecursive)
 	default:
 		return proto.ErrMarshalling
 	}
 	return proto.ErrOK
 }
 
-const anyMode = watchStandard | watchPersistent | watchRecursive
+// modesOf are the modes that the type argument of checkWatches and removeWatches means,
+// none for an unknown one. Source: Watcher.java, WatcherType; DataTree.java.
+func modesOf(watcherType int32) watchModes {
+	switch watcherType {
+	case proto.WatcherChildren:
+		return watchChild
+	case proto.WatcherData:
+		return watchData
+	case proto.WatcherPersistent:
+		return watchPersistent
+	case proto.WatcherPersistentRecursive:
+		return watchRecursive
+	case proto.WatcherAny:
+		return allModes
+	}
+	return 0
+}
 
 // checkWatches says whether the caller has such a watch.
 func (t *Tree) checkWatches(c *Caller, req *proto.Request) proto.ErrCode {
-	w := &t.watches
-	var found bool
-	switch req.Mode {
-	case proto.WatcherChildren:
-		found = w.child.has(req.Path, c.Watcher, watchStandard)
-	case proto.WatcherData:
-		found = w.data.has(req.Path, c.Watcher, watchStandard)
-	case proto.WatcherPersistent:
-		found = w.data.has(req.Path, c.Watcher, watchPersistent)
-	case proto.WatcherPersistentRecursive:
-		found = w.data.has(req.Path, c.Watcher, watchRecursive)
-	case proto.WatcherAny:
-		found = w.data.has(req.Path, c.Watcher, anyMode) || w.child.has(req.Path, c.Watcher, anyMode)
-	default:
+	modes := modesOf(req.Mode)
+	switch {
+	case modes == 0:
 		return proto.ErrMarshalling
-	}
-	if !found {
+	case !t.watches.has(req.Path, c.Watcher, modes):
 		return proto.ErrNoWatcher
 	}
 	return proto.ErrOK
@@ -100,24 +99,11 @@ func (t *Tree) checkWatches(c *Caller, req *proto.Request) proto.ErrCode {
 
 // removeWatches removes the caller's watches of a type.
 func (t *Tree) removeWatches(c *Caller, req *proto.Request) proto.ErrCode {
-	w, data, child := &t.watches, false, false
-	switch req.Mode {
-	case proto.WatcherChildren:
-		child = w.child.remove(req.Path, c.Watcher, watchStandard)
-	case proto.WatcherData:
-		data = w.data.remove(req.Path, c.Watcher, watchStandard)
-	case proto.WatcherPersistent:
-		data = w.data.remove(req.Path, c.Watcher, watchPersistent)
-		child = w.child.remove(req.Path, c.Watcher, watchPersistent)
-	case proto.WatcherPersistentRecursive:
-		data = w.data.remove(req.Path, c.Watcher, watchRecursive)
-	case proto.WatcherAny:
-		data = w.data.remove(req.Path, c.Watcher, anyMode)
-		child = w.child.remove(req.Path, c.Watcher, anyMode)
-	default:
+	modes := modesOf(req.Mode)
+	switch {
+	case modes == 0:
 		return proto.ErrMarshalling
-	}
-	if !data && !child {
+	case !t.watches.strip(req.Path, c.Watcher, modes):
 		return proto.ErrNoWatcher
 	}
 	return proto.ErrOK

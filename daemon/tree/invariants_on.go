@@ -1,0 +1,6 @@
+//go:build invariants
+
+package tree
+
+// invariants has every Apply followed by a check of the whole tree.
+const invariants = true

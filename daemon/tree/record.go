@@ -1,0 +1,119 @@
+package tree
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// A znode's record in the image: its parent's number and czxid and ctime in full, what
+// is usually small or close to one of them as a varint, then name and data. A znode that
+// was never changed takes 29 bytes and its name and data.
+const (
+	recordFixed = 1 + 4 + 8 + 8
+	nodeFixed   = 32 // roughly, without name and data
+
+	recordNull  = 1 << 0 // the data is null
+	recordOwner = 1 << 1 // an owner follows
+)
+
+// appendRecord appends everything but name and data.
+func (n *node) appendRecord(b []byte, nameLen int) []byte {
+	be := binary.BigEndian
+	flags := byte(0)
+	if n.size&flagNull != 0 {
+		flags |= recordNull
+	}
+	if n.owner != 0 {
+		flags |= recordOwner
+	}
+	b = append(b, flags)
+	b = be.AppendUint32(b, uint32(n.parent))
+	b = be.AppendUint64(b, uint64(n.czxid))
+	b = be.AppendUint64(b, uint64(n.ctime))
+	if n.owner != 0 {
+		b = be.AppendUint64(b, uint64(n.owner))
+	}
+	for _, v := range [...]int64{
+		int64(n.mzxid - n.czxid), int64(n.pzxid - n.czxid), int64(n.mtime - n.ctime),
+		int64(n.version), int64(n.cversion), int64(n.aversion), int64(n.acl), int64(nameLen),
+	} {
+		b = binary.AppendVarint(b, v)
+	}
+	return b
+}
+
+// decodeRecord reads a record into a znode without a cell. It returns the name and the
+// data, which is nil for null.
+func (n *node) decodeRecord(v []byte) (name, data []byte, err error) {
+	if len(v) < recordFixed {
+		return nil, nil, fmt.Errorf("%w: a record of %d bytes", ErrImage, len(v))
+	}
+	be := binary.BigEndian
+	flags := v[0]
+	n.parent = nodeID(be.Uint32(v[1:]))
+	n.czxid, n.ctime = proto.Zxid(be.Uint64(v[5:])), proto.Millis(be.Uint64(v[13:]))
+	v = v[recordFixed:]
+	if flags&recordOwner != 0 && len(v) >= 8 {
+		n.owner = int64(be.Uint64(v))
+		v = v[8:]
+	}
+	var f [8]int64
+	for i := range f {
+		var size int
+		if len(v) > 0 && v[0] < 0x80 { // one byte, as nearly always
+			f[i], size = int64(v[0]>>1)^-int64(v[0]&1), 1
+		} else if f[i], size = binary.Varint(v); size <= 0 {
+			return nil, nil, fmt.Errorf("%w: field %d of a record does not decode", ErrImage, i)
+		}
+		v = v[size:]
+	}
+	n.mzxid, n.pzxid = n.czxid+proto.Zxid(f[0]), n.czxid+proto.Zxid(f[1])
+	n.mtime = n.ctime + proto.Millis(f[2])
+	n.version, n.cversion, n.aversion, n.acl = int32(f[3]), int32(f[4]), int32(f[5]), ACLID(f[6])
+	if f[7] < 0 || f[7] > int64(len(v)) {
+		return nil, nil, fmt.Errorf("%w: a name of %d bytes in a record with %d left", ErrImage, f[7], len(v))
+	}
+	name, data = v[:f[7]], v[f[7]:]
+	if flags&recordNull == 0 {
+		return name, data, nil
+	}
+	if len(data) > 0 {
+		return nil, nil, fmt.Errorf("%w: null data of %d bytes", ErrImage, len(data))
+	}
+	return name, nil, nil
+}
+
+// metaLen is the length of the meta record.
+const metaLen = 44
+
+// meta is the record about the image as a whole.
+type meta struct {
+	zxid                  proto.Zxid
+	digest                uint64
+	nodes, sessions, acls uint64
+}
+
+func (m *image) appendMeta(b []byte, t *Tree) []byte {
+	be := binary.BigEndian
+	b = be.AppendUint32(b, imageFormat)
+	b = be.AppendUint64(b, uint64(t.last))
+	b = be.AppendUint64(b, t.digest.sum)
+	b = be.AppendUint64(b, uint64(t.numNodes))
+	b = be.AppendUint64(b, uint64(len(t.sessions)))
+	return be.AppendUint64(b, uint64(t.acls.live))
+}
+
+func decodeMeta(b []byte) (meta, error) {
+	be := binary.BigEndian
+	if len(b) != metaLen {
+		return meta{}, fmt.Errorf("%w: it has no meta record", ErrImage)
+	}
+	if f := be.Uint32(b); f != imageFormat {
+		return meta{}, fmt.Errorf("%w: its format is %d, and this version reads %d", ErrImage, f, imageFormat)
+	}
+	return meta{
+		proto.Zxid(be.Uint64(b[4:])), be.Uint64(b[12:]), be.Uint64(b[20:]), be.Uint64(b[28:]), be.Uint64(b[36:]),
+	}, nil
+}
