@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -82,7 +81,7 @@ func count(name string, def int) int {
 // TestDifferential sends the same random requests to Apache's server and to zkd and
 // compares everything that comes back: replies, errors, Stats, events, their order.
 func TestDifferential(t *testing.T) {
-	seed := uint64(count("SEED", int(time.Now().UnixNano()%1_000_000)))
+	seed := uint64(count("SEED", 1)) // any other number gives other requests
 	total := count("OPS", 100_000)
 	t.Logf("SEED=%d OPS=%d", seed, total)
 	g := &generator{r: rand.New(rand.NewPCG(seed, 1))}
