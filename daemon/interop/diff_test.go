@@ -35,7 +35,7 @@ const slots = 4
 
 func (s *side) open(t *testing.T, slot int, label string) {
 	t.Helper()
-	c, err := dial(s.p.addr, 60000, 0, nil)
+	c, err := dial(s.p.addr, 100_000_000, 0, nil)
 	if err != nil {
 		t.Fatalf("%s: %v", s.p.name, err)
 	}

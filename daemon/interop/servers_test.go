@@ -49,7 +49,7 @@ enforceQuota=true
 4lw.commands.whitelist=*
 admin.enableServer=false
 znode.container.checkIntervalMs=100000000
-maxSessionTimeout=60000
+maxSessionTimeout=100000000
 `
 
 func writeConfig(t *testing.T, dir string, port int) string {
