@@ -51,8 +51,30 @@ type cells struct {
 // next free one.
 type cellClass struct {
 	chunks []*[cellChunk]byte
+	block  []byte // for the next chunks
 	free   uint32 // number of the first free cell, plus one
 	slots  uint32 // ever used of the last chunk
+}
+
+// chunkBlock is how many chunks of a kind that has as many are made at a time: the
+// collector's work grows with the number of things, not with their size.
+const chunkBlock = 16
+
+func (k *cellClass) grow() {
+	if len(k.block) == 0 {
+		k.block = make([]byte, blockOf(len(k.chunks))*cellChunk)
+	}
+	k.chunks = append(k.chunks, (*[cellChunk]byte)(k.block))
+	k.block = k.block[cellChunk:]
+	k.slots = 0
+}
+
+// blockOf is how many chunks to make where there are n.
+func blockOf(n int) int {
+	if n < chunkBlock {
+		return 1
+	}
+	return chunkBlock
 }
 
 // at returns the cell; of a large one, all of it, whatever size says.
@@ -78,8 +100,7 @@ func (c *cells) alloc(size int) uint32 {
 		return ref
 	}
 	if len(k.chunks) == 0 || int(k.slots+1)*full > cellChunk {
-		k.chunks = append(k.chunks, new([cellChunk]byte))
-		k.slots = 0
+		k.grow()
 	}
 	k.slots++
 	return uint32(len(k.chunks)-1)<<slotBits | (k.slots - 1)

@@ -3,6 +3,7 @@ package tree
 import (
 	"bytes"
 	"hash/maphash"
+	"math"
 )
 
 // index is a hash table of numbers, cut into shards so that no single insertion moves
@@ -98,6 +99,15 @@ func (x *index) insert(hash, id uint32) {
 	}
 	s.put(uint64(hash)<<32 | uint64(id))
 	s.count++
+}
+
+// reserve makes room for n entries, if they are spread as evenly as hashes are.
+func (x *index) reserve(n int) {
+	each := n >> (32 - x.shift)
+	each += 4*int(math.Sqrt(float64(each))) + minShard // four deviations more
+	for i := range x.shards {
+		x.shards[i].slots = make([]uint64, each*5/4)
+	}
 }
 
 func (s *shard) put(e uint64) {

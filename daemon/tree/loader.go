@@ -187,6 +187,7 @@ func (l *Loader) checkLinks() error {
 // linkAll links children to parents, and lists what has an owner.
 func (l *Loader) linkAll() {
 	t := l.t
+	t.index.reserve(int(l.nodes))
 	t.nodes.each(false, func(id nodeID, n *node) {
 		if id != root {
 			t.adopt(n.parent, id)

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"hash/maphash"
 	"slices"
 	"unicode/utf8"
 )
@@ -82,11 +83,73 @@ func (t *Tree) lookup(p []byte) nodeID {
 		}
 		return none
 	}
+	i := bytes.LastIndexByte(p, '/')
+	if i < 0 || i == len(p)-1 {
+		return none
+	}
+	parent := root
+	if i > 0 {
+		if parent = t.directory(p[:i]); parent == none {
+			return none
+		}
+	}
+	return t.find(parent, p[i+1:])
+}
+
+// directories remembers where the parents of looked up paths are: requests have few
+// parents in common.
+type directories struct {
+	seed    maphash.Seed
+	entries [dirEntries]directory
+}
+
+type directory struct {
+	id   nodeID // none in a free entry
+	size uint8  // of path
+	path [dirPath]byte
+}
+
+const (
+	dirEntries = 64
+	dirPath    = 59 // bytes of the longest path that is remembered
+)
+
+func (d *directories) entry(p []byte) *directory {
+	return &d.entries[maphash.Bytes(d.seed, p)%dirEntries]
+}
+
+// forget must be called before a znode goes.
+func (d *directories) forget(p []byte) {
+	if len(p) > dirPath {
+		return
+	}
+	if e := d.entry(p); string(e.path[:e.size]) == string(p) {
+		e.id = none
+	}
+}
+
+// directory finds the znode at p, which has at least one byte.
+func (t *Tree) directory(p []byte) nodeID {
+	if len(p) > dirPath {
+		return t.walk(p)
+	}
+	e := t.dirs.entry(p)
+	if e.id != none && string(e.path[:e.size]) == string(p) {
+		return e.id
+	}
+	id := t.walk(p)
+	if id != none {
+		e.id, e.size = id, uint8(copy(e.path[:], p))
+	}
+	return id
+}
+
+// walk finds the znode at p from the root on.
+func (t *Tree) walk(p []byte) nodeID {
 	if p[0] != '/' {
 		return none
 	}
-	id, rest := root, p[1:]
-	for {
+	for id, rest := root, p[1:]; ; {
 		name := rest
 		i := bytes.IndexByte(rest, '/')
 		if i >= 0 {

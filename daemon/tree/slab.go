@@ -49,6 +49,7 @@ type nodeChunk [chunkLen]node
 // nodes is the slab of znodes.
 type nodes struct {
 	chunks []*nodeChunk // nil for a chunk without any znode
+	block  []nodeChunk  // for the next chunks
 	used   nodeID       // slots ever used, slot 0 included
 	free   nodeID       // first slot to use again
 	holes  []uint32     // chunks that are nil
@@ -63,11 +64,20 @@ func (s *nodes) reserve(id nodeID) {
 		s.chunks = append(s.chunks, nil)
 	}
 	if s.chunks[c] == nil {
-		s.chunks[c] = new(nodeChunk)
+		s.chunks[c] = s.chunk()
 	}
 	if id >= s.used {
 		s.used = id + 1
 	}
+}
+
+func (s *nodes) chunk() *nodeChunk {
+	if len(s.block) == 0 {
+		s.block = make([]nodeChunk, blockOf(int(s.used>>chunkBits)))
+	}
+	c := &s.block[0]
+	s.block = s.block[1:]
+	return c
 }
 
 // alloc takes a free slot. Its flagsKept are valid, everything else is zero.
@@ -76,7 +86,7 @@ func (s *nodes) alloc() nodeID {
 		last := len(s.holes) - 1
 		c := s.holes[last]
 		s.holes = s.holes[:last]
-		s.chunks[c] = new(nodeChunk)
+		s.chunks[c] = s.chunk()
 		for i := nodeID(chunkLen); i > 0; i-- {
 			s.offer(nodeID(c)<<chunkBits + i - 1)
 		}

@@ -54,6 +54,7 @@ type Tree struct {
 	nodes nodes
 	cells cells
 	index index
+	dirs  directories
 	acls  aclTable
 
 	sessions   map[proto.SessionID]int32
@@ -99,6 +100,7 @@ func newTree(opt Options) *Tree {
 		image:      newImage(),
 		lists:      newListCache(),
 	}
+	t.dirs.seed = t.index.seed
 	t.watches = newWatches(&t.cells)
 	t.overlay = newOverlay(&t.acls)
 	return t
@@ -176,6 +178,7 @@ func (t *Tree) disown(id nodeID) {
 // unlink removes a znode that has no children.
 func (t *Tree) unlink(id nodeID, path []byte) {
 	t.image.touch(t, id)
+	t.dirs.forget(path)
 	n := t.nodes.at(id)
 	p := t.nodes.at(n.parent)
 	t.disown(id)
