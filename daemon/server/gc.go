@@ -10,6 +10,7 @@ const (
 	gcPeriod      = time.Second
 	gcHeadroomMin = 8 << 20  // bytes that may become garbage before it is collected
 	gcHeadroomMax = 64 << 20 // the same, for a large tree
+	gcPercentMin  = 2
 	gcPercentMax  = 400
 
 	idleMemory  = 32 << 20 // free bytes from which memory is given back
@@ -45,6 +46,6 @@ func (s *Server) paceGC() {
 // gcPercent is the GOGC for so many bytes of live heap.
 func gcPercent(live uint64) int {
 	live = max(live, 1<<20)
-	headroom := min(max(live/4, gcHeadroomMin), gcHeadroomMax)
-	return int(min(headroom*100/live, gcPercentMax))
+	headroom := min(max(live/16, gcHeadroomMin), gcHeadroomMax)
+	return int(min(max(headroom*100/live, gcPercentMin), gcPercentMax))
 }

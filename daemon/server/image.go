@@ -14,6 +14,7 @@ const (
 	imagePeriod = 100 * time.Millisecond // between looks at how much the image lacks
 	sliceTime   = 500 * time.Microsecond // that a slice of a cut may keep the step lock
 	slicePause  = 2 * time.Millisecond   // after each slice
+	keepBatch   = 1 << 20                // bytes of a delta whose memory is kept for the next one
 )
 
 // imageWriter keeps the image on disk behind the tree.
@@ -90,11 +91,15 @@ func (s *Server) writeImage(hurry bool) error {
 			time.Sleep(slicePause)
 		}
 	}
+	size := w.batch.Bytes()
 	for {
 		err := w.store.WriteImage(w.batch, zxid)
 		switch {
 		case err == nil:
 			w.clean = cut
+			if size > keepBatch {
+				w.batch = w.store.NewImageBatch()
+			}
 			w.full.Store(false)
 			s.count.images.Add(1)
 			return nil

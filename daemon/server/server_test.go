@@ -399,7 +399,8 @@ func TestGCPercent(t *testing.T) {
 		live     uint64
 		headroom uint64 // about
 	}{
-		{1 << 20, 4 << 20}, {4 << 20, 8 << 20}, {64 << 20, 16 << 20}, {200 << 20, 50 << 20}, {4 << 30, 40 << 20},
+		{1 << 20, 4 << 20}, {4 << 20, 8 << 20}, {64 << 20, 8 << 20}, {320 << 20, 20 << 20}, {1 << 30, 64 << 20},
+		{32 << 30, 640 << 20},
 	} {
 		got := tt.live * uint64(gcPercent(tt.live)) / 100
 		if got < tt.headroom*9/10 || got > tt.headroom*11/10 {
