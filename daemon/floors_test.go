@@ -26,6 +26,7 @@ var floors = map[string]string{
 	"server":  "cnxn proto replica store tree",
 	"admin":   "proto replica tree",
 	"config":  "",
+	"client":  "jute proto",
 	".":       "admin auth cnxn config proto replica server store tree",
 }
 

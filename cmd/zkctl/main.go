@@ -1,0 +1,116 @@
+// Command zkctl is the tool of zkd's operators and users. It works with any ZooKeeper
+// server.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zkd-project/zkd/daemon/client"
+	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// globals are the flags of every command.
+type globals struct {
+	servers string
+	timeout time.Duration
+	auth    []string
+	json    bool
+}
+
+func main() {
+	g := new(globals)
+	def := os.Getenv("ZKCTL_SERVER")
+	if def == "" {
+		def = "localhost:2181"
+	}
+	root := &cobra.Command{
+		Use: "zkctl", Short: "Use and look after ZooKeeper servers", SilenceUsage: true, SilenceErrors: true,
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&g.servers, "server", def, "servers, host:port with commas between (also $ZKCTL_SERVER)")
+	f.DurationVar(&g.timeout, "timeout", 10*time.Second, "time for the connection, the session and each request")
+	f.StringArrayVar(&g.auth, "auth", nil, "identity, for example digest:user:password; may be repeated")
+	f.BoolVar(&g.json, "json", false, "print JSON where there is something to print")
+	root.AddCommand(g.reading()...)
+	root.AddCommand(g.writing()...)
+	root.AddCommand(g.statusCommand(), configCommand())
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, explain(err))
+		os.Exit(1)
+	}
+}
+
+// pathError is a failure that concerns a path.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *pathError) Unwrap() error { return e.err }
+
+// explain turns an error into the text that zkCli prints, which scripts look for.
+func explain(err error) string {
+	path := ""
+	var at *pathError
+	if errors.As(err, &at) {
+		path = at.path
+	}
+	var code proto.ErrCode
+	if !errors.As(err, &code) {
+		return err.Error()
+	}
+	texts := map[proto.ErrCode]string{
+		proto.ErrNoNode: "Node does not exist: ", proto.ErrNodeExists: "Node already exists: ",
+		proto.ErrNotEmpty: "Node not empty: ", proto.ErrNoAuth: "Insufficient permission : ",
+		proto.ErrNoChildrenForEphemerals: "Ephemerals cannot have children: ",
+		proto.ErrBadVersion:              "version No is not valid : ", proto.ErrInvalidACL: "Acl is not valid : ",
+		proto.ErrBadArguments: "Arguments are not valid : ", proto.ErrNotReadOnly: "Not a read-only call: ",
+		proto.ErrQuotaExceeded: "Quota has exceeded : ",
+	}
+	if text, ok := texts[code]; ok {
+		return text + path
+	}
+	return err.Error()
+}
+
+// with runs f in a session.
+func (g *globals) with(f func(*client.Client) error) (err error) {
+	c, err := client.Dial(g.servers, g.timeout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	for _, a := range g.auth {
+		scheme, data, ok := cut(a)
+		if !ok {
+			return fmt.Errorf("--auth %q: give a scheme, a colon and what proves it", a)
+		}
+		if err := c.Auth(scheme, data); err != nil {
+			return err
+		}
+	}
+	return f(c)
+}
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "About zkd's settings"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "explain KEY", Short: "Describe a setting of zoo.cfg", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, ok := config.Explain(args[0])
+			if !ok {
+				return errors.New(text)
+			}
+			fmt.Fprint(cmd.OutOrStdout(), text)
+			return nil
+		},
+	})
+	return cmd
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zkd-project/zkd/daemon/client"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// data reads an argument that stands for data: "-" is the standard input, "@FILE" a file.
+func data(arg string) ([]byte, error) {
+	switch {
+	case arg == "-":
+		return io.ReadAll(os.Stdin)
+	case strings.HasPrefix(arg, "@"):
+		return os.ReadFile(arg[1:])
+	}
+	return []byte(arg), nil
+}
+
+func (g *globals) writing() []*cobra.Command {
+	return []*cobra.Command{g.create(), g.set(), g.delete(), g.deleteAll(), g.setACL()}
+}
+
+func (g *globals) create() *cobra.Command {
+	var sequential, ephemeral, container bool
+	var ttl int64
+	cmd := &cobra.Command{
+		Use: "create PATH [DATA [ACL]]", Args: cobra.RangeArgs(1, 3),
+		Short: "Make a znode; DATA may be @FILE or - for the standard input",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			flags, err := flagsOf(sequential, ephemeral, container, ttl)
+			if err != nil {
+				return err
+			}
+			o := client.CreateOptions{Flags: flags, TTL: ttl}
+			var value []byte
+			if len(args) > 1 {
+				if value, err = data(args[1]); err != nil {
+					return err
+				}
+			}
+			if len(args) > 2 {
+				if o.ACL, err = parseACL(args[2]); err != nil {
+					return err
+				}
+			}
+			return g.with(func(c *client.Client) error {
+				path, err := c.Create(args[0], value, o)
+				if err != nil {
+					return &pathError{args[0], err}
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "Created", path)
+				return nil
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&sequential, "sequential", "s", false, "append a number")
+	f.BoolVarP(&ephemeral, "ephemeral", "e", false, "delete it with this command's session, which is at once")
+	f.BoolVarP(&container, "container", "c", false, "delete it some time after its last child")
+	f.Int64VarP(&ttl, "ttl", "t", 0, "delete it after so many milliseconds without a change")
+	return cmd
+}
+
+func flagsOf(sequential, ephemeral, container bool, ttl int64) (int32, error) {
+	switch {
+	case container && (sequential || ephemeral || ttl > 0):
+		return 0, fmt.Errorf("-c goes with none of -s, -e and -t")
+	case ttl > 0 && ephemeral:
+		return 0, fmt.Errorf("-t does not go with -e")
+	case container:
+		return proto.FlagContainer, nil
+	case ttl > 0 && sequential:
+		return proto.FlagPersistentSequentialTTL, nil
+	case ttl > 0:
+		return proto.FlagTTL, nil
+	}
+	flags := proto.FlagPersistent
+	if ephemeral {
+		flags |= proto.FlagEphemeral
+	}
+	if sequential {
+		flags |= proto.FlagSequential
+	}
+	return flags, nil
+}
+
+func (g *globals) set() *cobra.Command {
+	var version int32
+	var withStat bool
+	cmd := &cobra.Command{
+		Use: "set PATH DATA", Args: cobra.ExactArgs(2), Short: "Replace the data of a znode; DATA may be @FILE or -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			value, err := data(args[1])
+			if err != nil {
+				return err
+			}
+			return g.with(func(c *client.Client) error {
+				st, err := c.Set(args[0], value, version)
+				if err != nil {
+					return &pathError{args[0], err}
+				}
+				if withStat {
+					printStat(cmd.OutOrStdout(), st)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().Int32VarP(&version, "version", "v", -1, "only if the znode has this version")
+	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat")
+	return cmd
+}
+
+func (g *globals) delete() *cobra.Command {
+	var version int32
+	cmd := g.onPath("delete", "Delete a znode without children",
+		func(_ *cobra.Command, c *client.Client, path string) error { return c.Delete(path, version) })
+	cmd.Flags().Int32VarP(&version, "version", "v", -1, "only if the znode has this version")
+	return cmd
+}
+
+func (g *globals) deleteAll() *cobra.Command {
+	return g.onPath("deleteall", "Delete a subtree", func(_ *cobra.Command, c *client.Client, path string) error {
+		var paths []string
+		if err := walk(c, path, func(p string) { paths = append(paths, p) }); err != nil {
+			return err
+		}
+		for _, p := range slices.Backward(paths) {
+			if err := c.Delete(p, -1); err != nil {
+				return &pathError{p, err}
+			}
+		}
+		return nil
+	})
+}
+
+func (g *globals) setACL() *cobra.Command {
+	var version int32
+	cmd := &cobra.Command{
+		Use: "setAcl PATH ACL", Args: cobra.ExactArgs(2),
+		Short: "Say who may do what: scheme:id:perms with commas between, perms of the letters cdrwa",
+		RunE: func(_ *cobra.Command, args []string) error {
+			acls, err := parseACL(args[1])
+			if err != nil {
+				return err
+			}
+			return g.with(func(c *client.Client) error {
+				if _, err := c.SetACL(args[0], acls, version); err != nil {
+					return &pathError{args[0], err}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().Int32VarP(&version, "version", "v", -1, "only if the ACL has this version")
+	return cmd
+}
+
+// parseACL reads scheme:id:perms; the id may have colons in it.
+func parseACL(text string) ([]proto.ACL, error) {
+	bits := map[rune]proto.Perms{
+		'c': proto.PermCreate, 'd': proto.PermDelete, 'r': proto.PermRead, 'w': proto.PermWrite, 'a': proto.PermAdmin,
+	}
+	var acls []proto.ACL
+	for entry := range strings.SplitSeq(text, ",") {
+		first, last := strings.IndexByte(entry, ':'), strings.LastIndexByte(entry, ':')
+		if first < 0 || first == last {
+			return nil, fmt.Errorf("ACL %q: give scheme:id:perms, for example world:anyone:cdrwa", entry)
+		}
+		a := proto.ACL{ID: proto.ID{Scheme: entry[:first], ID: entry[first+1 : last]}}
+		for _, r := range entry[last+1:] {
+			bit, ok := bits[r]
+			if !ok {
+				return nil, fmt.Errorf("ACL %q: %q is none of the permissions cdrwa", entry, r)
+			}
+			a.Perms |= bit
+		}
+		acls = append(acls, a)
+	}
+	return acls, nil
+}

@@ -1,0 +1,130 @@
+package client
+
+import (
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// CreateOptions say what kind of znode Create makes.
+type CreateOptions struct {
+	ACL   []proto.ACL // nil lets everybody do everything
+	Flags int32       // one of proto.FlagPersistent…
+	TTL   int64       // milliseconds, with the TTL flags
+}
+
+// Create makes a znode and returns its path, to which a number may have been added.
+func (c *Client) Create(path string, data []byte, o CreateOptions) (string, error) {
+	if o.ACL == nil {
+		o.ACL = proto.OpenACLUnsafe
+	}
+	b := jute.AppendBuffer(jute.AppendString(nil, path), data)
+	b = jute.AppendInt(proto.AppendACLs(b, o.ACL), o.Flags)
+	op := proto.OpCreate
+	switch o.Flags {
+	case proto.FlagContainer:
+		op = proto.OpCreateContainer
+	case proto.FlagTTL, proto.FlagPersistentSequentialTTL:
+		op = proto.OpCreateTTL
+		b = jute.AppendLong(b, o.TTL)
+	}
+	d, err := c.Do(op, b)
+	return string(d.Buffer()), err
+}
+
+// Get returns a znode's data, nil for null, and its Stat.
+func (c *Client) Get(path string) ([]byte, proto.Stat, error) {
+	d, err := c.Do(proto.OpGetData, jute.AppendBool(jute.AppendString(nil, path), false))
+	if err != nil {
+		return nil, proto.Stat{}, err
+	}
+	return d.Buffer(), proto.DecodeStat(&d), d.Err()
+}
+
+// Stat returns a znode's Stat.
+func (c *Client) Stat(path string) (proto.Stat, error) {
+	return c.stat(proto.OpExists, jute.AppendBool(jute.AppendString(nil, path), false))
+}
+
+// Set replaces a znode's data; version -1 is any.
+func (c *Client) Set(path string, data []byte, version int32) (proto.Stat, error) {
+	b := jute.AppendBuffer(jute.AppendString(nil, path), data)
+	return c.stat(proto.OpSetData, jute.AppendInt(b, version))
+}
+
+func (c *Client) stat(op proto.Op, body []byte) (proto.Stat, error) {
+	d, err := c.Do(op, body)
+	if err != nil {
+		return proto.Stat{}, err
+	}
+	return proto.DecodeStat(&d), d.Err()
+}
+
+// Delete removes a znode without children; version -1 is any.
+func (c *Client) Delete(path string, version int32) error {
+	_, err := c.Do(proto.OpDelete, jute.AppendInt(jute.AppendString(nil, path), version))
+	return err
+}
+
+// Children returns the names of a znode's children and its Stat.
+func (c *Client) Children(path string) ([]string, proto.Stat, error) {
+	d, err := c.Do(proto.OpGetChildren2, jute.AppendBool(jute.AppendString(nil, path), false))
+	if err != nil {
+		return nil, proto.Stat{}, err
+	}
+	return names(&d), proto.DecodeStat(&d), d.Err()
+}
+
+func names(d *jute.Decoder) []string {
+	list := make([]string, 0, max(d.Count(4), 0))
+	for range cap(list) {
+		list = append(list, string(d.Buffer()))
+	}
+	return list
+}
+
+// ACL returns who may do what with a znode.
+func (c *Client) ACL(path string) ([]proto.ACL, proto.Stat, error) {
+	d, err := c.Do(proto.OpGetACL, jute.AppendString(nil, path))
+	if err != nil {
+		return nil, proto.Stat{}, err
+	}
+	acls, _ := proto.DecodeACLs(&d)
+	return acls, proto.DecodeStat(&d), d.Err()
+}
+
+// SetACL says who may do what with a znode; version -1 is any.
+func (c *Client) SetACL(path string, acls []proto.ACL, version int32) (proto.Stat, error) {
+	b := proto.AppendACLs(jute.AppendString(nil, path), acls)
+	return c.stat(proto.OpSetACL, jute.AppendInt(b, version))
+}
+
+// Sync waits until the server has everything that was committed when it was called.
+func (c *Client) Sync(path string) error {
+	_, err := c.Do(proto.OpSync, jute.AppendString(nil, path))
+	return err
+}
+
+// CountBelow is the number of a znode's descendants.
+func (c *Client) CountBelow(path string) (int32, error) {
+	d, err := c.Do(proto.OpGetAllChildrenNumber, jute.AppendString(nil, path))
+	return d.Int(), err
+}
+
+// Auth proves who the client is.
+func (c *Client) Auth(scheme, data string) error {
+	_, err := c.Do(proto.OpAuth, jute.AppendString(jute.AppendString(jute.AppendInt(nil, 0), scheme), data))
+	return err
+}
+
+// WhoAmI returns the identities of the connection; their ids are user names.
+func (c *Client) WhoAmI() ([]proto.ID, error) {
+	d, err := c.Do(proto.OpWhoAmI, nil)
+	if err != nil {
+		return nil, err
+	}
+	var ids []proto.ID
+	for range d.Count(8) {
+		ids = append(ids, proto.ID{Scheme: string(d.Buffer()), ID: string(d.Buffer())})
+	}
+	return ids, d.Err()
+}
