@@ -14,14 +14,16 @@ const (
 	imagePeriod = 100 * time.Millisecond // between looks at how much the image lacks
 	sliceTime   = 500 * time.Microsecond // that a slice of a cut may keep the step lock
 	slicePause  = 2 * time.Millisecond   // after each slice
-	keepBatch   = 1 << 20                // bytes of a delta whose memory is kept for the next one
+	keepBatch   = 1 << 20                // bytes of a batch whose memory is kept while nothing changes
 )
 
 // imageWriter keeps the image on disk behind the tree.
 type imageWriter struct {
 	store imager
 	tree  changer
+	delta delta // of the open cut, as far as it is not in batch
 	batch *store.ImageBatch
+	size  int         // of the largest batch lately
 	clean time.Time   // when nothing was missing the last time
 	slice int         // records that are drained at a time
 	full  atomic.Bool // the last write found the disk full
@@ -59,6 +61,9 @@ func (s *Server) imageDue() bool {
 	s.hold(func() { records, bytes = w.tree.Dirty() })
 	if records == 0 {
 		w.clean = time.Now()
+		if w.size > keepBatch { // its memory is of use only while there is much to do
+			w.batch, w.size = w.store.NewImageBatch(), 0
+		}
 		return false
 	}
 	return records >= p.Records || bytes >= p.Bytes || time.Since(w.clean) >= p.Age
@@ -72,7 +77,7 @@ func (s *Server) writeImage(hurry bool) error {
 	dirty := 0
 	s.hold(func() {
 		if dirty, _ = w.tree.Dirty(); dirty > 0 {
-			zxid = w.tree.Cut(w.batch)
+			zxid = w.tree.Cut(&w.delta)
 		}
 	})
 	if dirty == 0 {
@@ -81,25 +86,25 @@ func (s *Server) writeImage(hurry bool) error {
 	cut := time.Now()
 	for done := false; !done; {
 		var took time.Duration
+		var records [][]byte
 		s.hold(func() {
 			start := time.Now()
 			done = w.tree.Drain(w.slice)
+			records = w.delta.take()
 			took = time.Since(start)
 		})
 		w.pace(took)
+		fill(w.batch, records)
 		if !done && !hurry {
 			time.Sleep(slicePause)
 		}
 	}
-	size := w.batch.Bytes()
+	w.size = max(w.size, w.batch.Bytes())
 	for {
 		err := w.store.WriteImage(w.batch, zxid)
 		switch {
 		case err == nil:
 			w.clean = cut
-			if size > keepBatch {
-				w.batch = w.store.NewImageBatch()
-			}
 			w.full.Store(false)
 			s.count.images.Add(1)
 			return nil
