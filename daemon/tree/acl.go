@@ -23,13 +23,16 @@ type aclList struct {
 
 // aclTable holds each distinct list once.
 type aclTable struct {
-	lists []aclList        // by ACLID
-	ids   map[string]ACLID // by encoding
-	raw   map[string]ACLID // from what a request carries, where the caller does not matter
-	free  []ACLID
-	idle  []ACLID // lists that nothing referred to at some time, oldest first
-	live  int
+	chunks []*[aclChunk]aclList // nil for a chunk without any list
+	used   ACLID                // places ever used
+	ids    map[string]ACLID     // by encoding
+	raw    map[string]ACLID     // from what a request carries, where the caller does not matter
+	free   []ACLID
+	idle   []ACLID // lists that nothing referred to at some time, oldest first
+	live   int
 }
+
+const aclChunk = 64
 
 const (
 	maxIdle   = 1024 // lists kept although nothing refers to them
@@ -41,13 +44,20 @@ func newACLTable() aclTable {
 	return aclTable{ids: make(map[string]ACLID), raw: make(map[string]ACLID)}
 }
 
+func (a *aclTable) at(id ACLID) *aclList { return &a.chunks[id/aclChunk][id%aclChunk] }
+
+// has says whether there is a list of that number.
+func (a *aclTable) has(id ACLID) bool {
+	return id < a.used && a.chunks[id/aclChunk] != nil && a.at(id).encoded != nil
+}
+
 // add finds the list or makes a place for it.
 func (a *aclTable) add(acls []proto.ACL) ACLID {
 	encoded := proto.AppendACLs(nil, acls)
 	if id, ok := a.ids[string(encoded)]; ok {
 		return id
 	}
-	id := ACLID(len(a.lists))
+	id := a.used
 	if n := len(a.free); n > 0 {
 		id = a.free[n-1]
 		a.free = a.free[:n-1]
@@ -58,16 +68,21 @@ func (a *aclTable) add(acls []proto.ACL) ACLID {
 
 // put fills the place id, which is free.
 func (a *aclTable) put(id ACLID, encoded []byte, acls []proto.ACL) {
-	for int(id) >= len(a.lists) {
-		a.lists = append(a.lists, aclList{})
+	c := int(id / aclChunk)
+	for c >= len(a.chunks) {
+		a.chunks = append(a.chunks, nil)
 	}
+	if a.chunks[c] == nil {
+		a.chunks[c] = new([aclChunk]aclList)
+	}
+	a.used = max(a.used, id+1)
 	l := aclList{encoded: encoded, acls: acls}
 	for _, e := range acls {
 		if isWorld(e.ID) {
 			l.world |= e.Perms
 		}
 	}
-	a.lists[id] = l
+	*a.at(id) = l
 	a.ids[string(encoded)] = id
 	a.live++
 	a.rest(id)
@@ -76,18 +91,18 @@ func (a *aclTable) put(id ACLID, encoded []byte, acls []proto.ACL) {
 func isWorld(id proto.ID) bool { return id.Scheme == "world" && id.ID == "anyone" }
 
 // hold notes that a znode or a promise has the list.
-func (a *aclTable) hold(id ACLID) { a.lists[id].refs++ }
+func (a *aclTable) hold(id ACLID) { a.at(id).refs++ }
 
 // drop notes that a znode or a promise has it no more.
 func (a *aclTable) drop(id ACLID) {
-	l := &a.lists[id]
+	l := a.at(id)
 	if l.refs--; l.refs == 0 {
 		a.rest(id)
 	}
 }
 
 func (a *aclTable) rest(id ACLID) {
-	if l := &a.lists[id]; !l.idle {
+	if l := a.at(id); !l.idle {
 		l.idle = true
 		a.idle = append(a.idle, id)
 	}
@@ -100,7 +115,7 @@ func (t *Tree) forgetACLs() {
 	for len(a.idle) > maxIdle {
 		id := a.idle[0]
 		a.idle = a.idle[1:]
-		l := &a.lists[id]
+		l := a.at(id)
 		if l.idle = false; l.refs > 0 {
 			continue
 		}
@@ -127,7 +142,7 @@ func (t *Tree) addACL(acls []proto.ACL) ACLID {
 
 // aclOf is the id of the list that a transaction carries.
 func (t *Tree) aclOf(encoded []byte) ACLID {
-	if len(t.acls.lists) > 0 && bytes.Equal(encoded, t.acls.lists[0].encoded) {
+	if t.acls.has(0) && bytes.Equal(encoded, t.acls.at(0).encoded) { // world:anyone, as a rule
 		return 0
 	}
 	if id, ok := t.acls.ids[string(encoded)]; ok {
@@ -141,7 +156,7 @@ func (t *Tree) aclOf(encoded []byte) ACLID {
 // Allowed says whether a client with these identities has one of the wanted permissions
 // under the list. Source: ZooKeeperServer.java, checkACL.
 func (t *Tree) Allowed(acl ACLID, want proto.Perms, ids []proto.ID) bool {
-	l := &t.acls.lists[acl]
+	l := t.acls.at(acl)
 	if l.world&want != 0 || len(l.acls) == 0 || t.opt.SkipACL {
 		return true
 	}
@@ -188,7 +203,8 @@ func (t *Tree) fixACL(encoded []byte, ids []proto.ID) (ACLID, proto.ErrCode) {
 	if a := &t.acls; !fix.personal && len(encoded) <= maxRawLen && len(a.raw) < maxRaw {
 		key := string(encoded)
 		a.raw[key] = id
-		a.lists[id].raw = append(a.lists[id].raw, key)
+		l := a.at(id)
+		l.raw = append(l.raw, key)
 	}
 	return id, proto.ErrOK
 }

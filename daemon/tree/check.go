@@ -11,7 +11,7 @@ import (
 // It looks at the whole tree and is meant for tests and for builds with the tag
 // "invariants".
 func (t *Tree) check() error {
-	c := checker{t: t, refs: make([]int32, len(t.acls.lists)), cells: make(map[[2]uint32]string)}
+	c := checker{t: t, refs: make([]int32, t.acls.used), cells: make(map[[2]uint32]string)}
 	c.nodes()
 	c.acls()
 	c.reaper()
@@ -99,14 +99,15 @@ func (c *checker) acls() {
 			}
 		}
 	}
-	for id := range t.acls.lists {
-		l := &t.acls.lists[id]
-		c.want(l.refs == c.refs[id], "ACL %d has %d references, counted %d", id, c.refs[id], l.refs)
-		if l.encoded != nil {
-			live++
-			c.want(t.acls.ids[string(l.encoded)] == ACLID(id), "ACL %d is not found", id)
-			c.want(l.refs > 0 || l.idle, "ACL %d is lost", id)
+	for id := range t.acls.used {
+		if !t.acls.has(id) {
+			continue
 		}
+		l := t.acls.at(id)
+		c.want(l.refs == c.refs[id], "ACL %d has %d references, counted %d", id, c.refs[id], l.refs)
+		live++
+		c.want(t.acls.ids[string(l.encoded)] == id, "ACL %d is not found", id)
+		c.want(l.refs > 0 || l.idle, "ACL %d is lost", id)
 	}
 	c.want(live == t.acls.live && live == len(t.acls.ids), "%d ACLs, counted %d", live, t.acls.live)
 }

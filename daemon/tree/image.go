@@ -205,8 +205,8 @@ func (m *image) putSession(t *Tree, s proto.SessionID) {
 
 func (m *image) putACL(t *Tree, id ACLID) {
 	key := binary.BigEndian.AppendUint32([]byte{keyACL}, uint32(id))
-	if l := &t.acls.lists[id]; l.encoded != nil {
-		m.sink.Put(key, l.encoded)
+	if t.acls.has(id) {
+		m.sink.Put(key, t.acls.at(id).encoded)
 		return
 	}
 	m.sink.Delete(key)

@@ -132,9 +132,11 @@ func (l *Loader) fillACLs() error {
 		}
 		a.put(id, encoded, acls)
 	}
-	for id := len(a.lists) - 1; id >= 0; id-- {
-		if a.lists[id].encoded == nil {
-			a.free = append(a.free, ACLID(id))
+	for c, chunk := range a.chunks {
+		for i := 0; chunk != nil && i < aclChunk; i++ {
+			if id := ACLID(c*aclChunk + i); id < a.used && !a.has(id) {
+				a.free = append(a.free, id)
+			}
 		}
 	}
 	return nil
@@ -169,7 +171,7 @@ func (l *Loader) checkLinks() error {
 	s := &t.nodes
 	t.nodes.each(true, func(id nodeID, n *node) {
 		switch {
-		case int(n.acl) >= len(t.acls.lists) || t.acls.lists[n.acl].encoded == nil:
+		case !t.acls.has(n.acl):
 			err = fmt.Errorf("%w: znode %d has no ACL", ErrImage, id)
 		case id == root && n.parent != none:
 			err = fmt.Errorf("%w: the root has a parent", ErrImage)

@@ -20,8 +20,11 @@ func (r modelReq) encode() proto.Request {
 		Op: r.op, Path: []byte(r.path), Data: r.data, Flags: r.flags, TTL: -1, Version: r.version, Mode: r.version,
 		ACL: proto.AppendACLs(nil, r.acl),
 	}
-	if r.flags == proto.FlagTTL && r.op == proto.OpCreate {
-		req.Op, req.TTL = proto.OpCreateTTL, r.ttl
+	if r.flags == proto.FlagTTL && r.op == proto.OpCreate && r.ttl > 0 {
+		req.Op = proto.OpCreateTTL
+	}
+	if req.Op == proto.OpCreateTTL {
+		req.TTL = r.ttl
 	}
 	if r.op == proto.OpMulti {
 		req.Ops = encodeMulti(r.ops)

@@ -106,7 +106,7 @@ func (p *preparer) create(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	v.cversion++
 	v.children++
 	t.fillCreate(req, txn, path, v.cversion)
-	txn.ACL = t.acls.lists[acl].encoded
+	txn.ACL = t.acls.at(acl).encoded
 	t.overlay.promise(&above, v, p.h.Zxid)
 	t.overlay.promise(&at, view{
 		exists: true, acl: acl, owner: t.ownerOf(txn, p.h.Session), dataLen: int32(len(req.Data)),
@@ -290,7 +290,7 @@ func (p *preparer) setACL(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 		return proto.ErrBadVersion
 	}
 	v.aversion, v.acl = nextVersion(v.aversion), acl
-	txn.Path, txn.ACL, txn.Version = req.Path, t.acls.lists[acl].encoded, v.aversion
+	txn.Path, txn.ACL, txn.Version = req.Path, t.acls.at(acl).encoded, v.aversion
 	t.overlay.promise(&at, v, p.h.Zxid)
 	return proto.ErrOK
 }

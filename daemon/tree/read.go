@@ -164,7 +164,7 @@ func (t *Tree) getACL(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCo
 	if !t.Allowed(n.acl, proto.PermRead|proto.PermAdmin, c.IDs) {
 		return proto.ErrNoAuth
 	}
-	l := &t.acls.lists[n.acl]
+	l := t.acls.at(n.acl)
 	if t.Allowed(n.acl, proto.PermAdmin, c.IDs) {
 		out.B = append(out.B, l.encoded...)
 	} else {

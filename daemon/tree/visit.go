@@ -70,7 +70,7 @@ func (t *Tree) Lookup(path string) (Znode, bool) {
 		return Znode{}, false
 	}
 	n := t.nodes.at(id)
-	return Znode{[]byte(path), t.dataOf(n), t.acls.lists[n.acl].acls, t.stat(n)}, true
+	return Znode{[]byte(path), t.dataOf(n), t.acls.at(n.acl).acls, t.stat(n)}, true
 }
 
 // Walk calls f for each znode of the subtree at path, parents first.
@@ -83,7 +83,7 @@ func (t *Tree) Walk(path string, f func(Znode)) {
 		id := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		n := t.nodes.at(id)
-		f(Znode{t.appendPath(nil, id), t.dataOf(n), t.acls.lists[n.acl].acls, t.stat(n)})
+		f(Znode{t.appendPath(nil, id), t.dataOf(n), t.acls.at(n.acl).acls, t.stat(n)})
 		for c := n.first; c != none; c = t.nodes.at(c).next {
 			stack = append(stack, c)
 		}
