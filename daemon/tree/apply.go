@@ -22,6 +22,7 @@ func (t *Tree) Apply(txn *proto.Txn, res *Result) {
 	if len(t.acls.idle) > maxIdle && len(t.watches.events) == 0 {
 		t.forgetACLs()
 	}
+	t.watches.sweep(sweepBit)
 	ops := res.Ops[:0]
 	*res = Result{Type: txn.Type, Ops: ops}
 	switch txn.Type {

@@ -78,6 +78,11 @@ func (c *checker) nodes() {
 			c.want(t.reaper.holds(id), "%s is not in the heap", path)
 		}
 	})
+	for id, kept := range t.tallies.byNode {
+		count := -1
+		t.descend(id, func(nodeID) { count++ })
+		c.want(count == kept, "znode %d has %d below it, kept %d", id, count, kept)
+	}
 	listed := 0
 	for _, set := range t.ephemerals {
 		listed += set.len()
@@ -139,19 +144,22 @@ func (c *checker) watches() {
 			c.want(w.findBoth(uint32(i), e.watcher) == id, "the watch of %d on %q is not found", e.watcher, text)
 			entries++
 			here += step(false, e.modes&dataModes != 0)
-			child += step(false, e.modes&childModes != 0)
 			recursive += step(false, e.modes&watchRecursive != 0)
+			if !w.watchers.at(int(e.watcher)).gone {
+				data += step(false, e.modes&dataModes != 0)
+				child += step(false, e.modes&childModes != 0)
+			}
 		}
 		c.want(here == int(p.data), "%d data watches on %q, counted %d", here, text, p.data)
-		data += here
 		dataPaths += step(false, here > 0)
 	}
 	mine := 0
-	for i := range w.watchers {
-		for id := w.watchers[i].first; id != 0; id = w.watches.at(int(id)).nextMine {
+	for _, n := range append(append([]uint32(nil), w.numbers...), w.gone...) {
+		m := w.watchers.at(int(n))
+		for id := m.first; n != 0 && id != 0; id = w.watches.at(int(id)).nextMine {
 			mine++
 		}
-		dataWatchers += step(false, w.watchers[i].data > 0)
+		dataWatchers += step(false, n != 0 && m.data > 0 && !m.gone)
 	}
 	c.want(entries == w.entries && mine == entries, "%d watches, counted %d, listed %d", entries, w.entries, mine)
 	c.want(data == w.data && child == w.child && recursive == w.recursive &&

@@ -198,8 +198,7 @@ func (t *Tree) countBelow(c *Caller, req *proto.Request, out *proto.Out) proto.E
 	}
 	count := t.numNodes - 1
 	if id != root {
-		count = -1
-		t.descend(id, func(nodeID) { count++ })
+		count = t.below(id)
 	} else if len(req.Path) == 0 {
 		count++ // Apache files the root twice, and finds one of the two below ""
 	}

@@ -71,6 +71,7 @@ type Tree struct {
 	overlay overlay
 	image   image
 	lists   listCache
+	tallies tallies
 
 	pathBuf []byte // scratch
 	arena   []byte // paths made by the last Prepare
@@ -99,6 +100,7 @@ func newTree(opt Options) *Tree {
 		quotas:     newQuotas(),
 		image:      newImage(),
 		lists:      newListCache(),
+		tallies:    tallies{make(map[nodeID]int)},
 	}
 	t.dirs.seed = t.index.seed
 	t.watches = newWatches(&t.cells)
@@ -125,6 +127,7 @@ func (t *Tree) link(parent nodeID, path, data []byte, fields node) nodeID {
 	t.dataBytes += int64(len(path) + len(data))
 	t.acls.hold(n.acl)
 	t.own(id)
+	t.tallies.grew(t, id, 1)
 	t.redigest(id, path)
 	return id
 }
@@ -179,6 +182,7 @@ func (t *Tree) disown(id nodeID) {
 func (t *Tree) unlink(id nodeID, path []byte) {
 	t.image.touch(t, id)
 	t.dirs.forget(path)
+	t.tallies.grew(t, id, -1)
 	n := t.nodes.at(id)
 	p := t.nodes.at(n.parent)
 	t.disown(id)

@@ -3,7 +3,6 @@ package tree
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -247,24 +246,6 @@ func TestIdleACLs(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, image map[string]string) *Tree {
-	t.Helper()
-	l := NewLoader(Options{Match: openMatcher{}, ExtendedTypes: true})
-	for k, v := range image {
-		if err := l.Put([]byte(k), []byte(v)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tr, err := l.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.check(); err != nil {
-		t.Fatal(err)
-	}
-	return tr
-}
-
 // TestManyWatchers has many connections watch one path and many paths watched by one.
 func TestManyWatchers(t *testing.T) {
 	d := newDriver()
@@ -303,6 +284,26 @@ func TestManyWatchers(t *testing.T) {
 	if d.t.DropWatcher(many); seen != many || d.t.Counts().Watches != 0 {
 		t.Errorf("%d paths were seen, %d watches are left", seen, d.t.Counts().Watches)
 	}
+	if left := d.t.watches.entries; left != many-sweepAtOnce {
+		t.Errorf("%d of the dropped watches are still there", left)
+	}
+	if err := d.t.check(); err != nil {
+		t.Error(err)
+	}
+	d.t.Watched(func(path string, _ []WatcherID) { t.Errorf("%s is watched", path) })
+	// The id is somebody else's now, and what the one before watched goes bit by bit.
+	d.zxid = 9
+	d.create("/n7", nil)
+	if ev := d.t.Events(); len(ev) > 0 {
+		t.Errorf("%v", ev)
+	}
+	d.t.Read(&Caller{Watcher: many}, &watch, &out)
+	for range many / sweepBit {
+		d.do(&set)
+	}
+	if left := d.t.watches.entries; left != 0 || len(d.t.watches.gone) != 0 {
+		t.Errorf("%d of the dropped watches are still there", left)
+	}
 	if err := d.t.check(); err != nil {
 		t.Error(err)
 	}
@@ -338,6 +339,42 @@ func TestChildrenList(t *testing.T) {
 	}
 	if !bytes.Contains(second, []byte("child-00077")) {
 		t.Error("a list that was given out has changed")
+	}
+	if err := d.t.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCountBelow counts a large subtree once and keeps the number.
+func TestCountBelow(t *testing.T) {
+	d := newDriver()
+	d.create("/d", nil)
+	d.create("/d/e", nil)
+	for i := range 2 * minTally {
+		d.create(fmt.Sprintf("/d/e/n%d", i), nil)
+	}
+	count := func(path string) int32 {
+		var out proto.Out
+		if code := d.t.Read(&d.c, &proto.Request{Op: proto.OpGetAllChildrenNumber, Path: []byte(path)}, &out); code != 0 {
+			t.Fatal(code)
+		}
+		dec := jute.NewDecoder(out.B)
+		return dec.Int()
+	}
+	if count("/d") != 2*minTally+1 || count("/d/e") != 2*minTally || len(d.t.tallies.byNode) != 2 {
+		t.Errorf("%d and %d", count("/d"), count("/d/e"))
+	}
+	d.create("/d/e/new", nil)
+	d.create("/d/new", nil)
+	d.create("/other", nil)
+	if count("/d") != 2*minTally+3 || count("/d/e") != 2*minTally+1 {
+		t.Errorf("%d and %d", count("/d"), count("/d/e"))
+	}
+	for i := range 2 * minTally {
+		d.do(&proto.Request{Op: proto.OpDelete, Path: fmt.Appendf(nil, "/d/e/n%d", i), Version: -1})
+	}
+	if count("/d") != 3 || count("/d/e") != 1 {
+		t.Errorf("%d and %d", count("/d"), count("/d/e"))
 	}
 	if err := d.t.check(); err != nil {
 		t.Error(err)
@@ -387,79 +424,5 @@ func TestLookupAndWalk(t *testing.T) {
 	}
 	if timeout, ok := d.t.Session(5); ok || timeout != 0 {
 		t.Error("a session")
-	}
-}
-
-// TestDamagedImages are refused, each for its reason.
-func TestDamagedImages(t *testing.T) {
-	d := newDriver()
-	d.c.Session = 3
-	d.do(&proto.Request{Op: proto.OpCreateSession, Mode: 4000})
-	d.create("/a", []byte("data"))
-	d.create("/a/b", nil)
-	whole := make(map[string]string)
-	d.t.Cut(&mapSink{whole})
-	for !d.t.Drain(1) {
-	}
-	load(t, whole)
-	key := func(id byte) string { return string([]byte{keyNode, 0, 0, 0, id}) }
-	for name, damage := range map[string]func(m map[string]string){
-		"no meta record":  func(m map[string]string) { delete(m, string([]byte{keyMeta})) },
-		"5 of 6 znodes":   func(m map[string]string) { delete(m, key(5)) },
-		"0 of 1 sessions": func(m map[string]string) { delete(m, string([]byte{keySession, 0, 0, 0, 0, 0, 0, 0, 3})) },
-		"1 of 2 ACLs":     func(m map[string]string) { delete(m, string([]byte{keyACL, 0, 0, 0, 0})) },
-		"does not decode": func(m map[string]string) { m[string([]byte{keyACL, 0, 0, 0, 1})] += "x" },
-		"is there twice": func(m map[string]string) {
-			m[string([]byte{keyACL, 0, 0, 0, 1})] = m[string([]byte{keyACL, 0, 0, 0, 0})]
-		},
-		"unknown key":        func(m map[string]string) { m["x"] = "" },
-		"no znode 0":         func(m map[string]string) { m[key(0)] = m[key(5)] },
-		"record of 3 bytes":  func(m map[string]string) { m[key(5)] = "abc" },
-		"field":              func(m map[string]string) { m[key(5)] = m[key(5)][:24] },
-		"null data":          func(m map[string]string) { m[key(6)] += "x" },
-		"the digest":         func(m map[string]string) { m[key(5)] += "x" },
-		"its format is 2":    func(m map[string]string) { m["m"] = "\x00\x00\x00\x02" + m["m"][4:] },
-		"znode 5 has no ACL": func(m map[string]string) { m[key(5)] = strings.Replace(m[key(5)], "\x00\x00\x02a", "\x00\x7e\x02a", 1) },
-		"znode 5 has no parent": func(m map[string]string) {
-			m[key(5)] = m[key(5)][:4] + "\x77" + m[key(5)][5:]
-		},
-		"below itself": func(m map[string]string) {
-			m[key(5)] = m[key(5)][:4] + "\x06" + m[key(5)][5:]
-		},
-		"the root has a parent": func(m map[string]string) {
-			m[key(1)] = m[key(1)][:4] + "\x05" + m[key(1)][5:]
-		},
-		"name of znode 1": func(m map[string]string) {
-			m[key(1)] = m[key(5)]
-		},
-		"a name of": func(m map[string]string) {
-			m[key(5)] = strings.Replace(m[key(5)], "\x02a", "\x7ea", 1)
-		},
-	} {
-		m := make(map[string]string)
-		for k, v := range whole {
-			m[k] = v
-		}
-		damage(m)
-		l := NewLoader(d.t.opt)
-		var err error
-		for k, v := range m {
-			if err == nil {
-				err = l.Put([]byte(k), []byte(v))
-			}
-		}
-		if err == nil {
-			_, err = l.Finish()
-		}
-		if !errors.Is(err, ErrImage) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	l := NewLoader(d.t.opt)
-	if err := errors.Join(l.Put([]byte(key(5)), []byte(whole[key(5)])), l.Put([]byte(key(5)), []byte(whole[key(5)]))); err == nil {
-		t.Error("a znode may come twice")
-	}
-	if fresh, err := NewLoader(d.t.opt).Finish(); err != nil || fresh.Counts().Znodes != 4 {
-		t.Errorf("nothing is not a fresh tree: %v", err)
 	}
 }

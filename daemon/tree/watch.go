@@ -110,10 +110,11 @@ func (w *watches) collect(path []byte, modes watchModes) {
 		e := w.watches.at(int(id))
 		at := id
 		id = e.next
-		if e.modes&modes == 0 {
+		mine := w.watchers.at(int(e.watcher))
+		if e.modes&modes == 0 || mine.gone {
 			continue
 		}
-		w.tell(e.watcher)
+		w.tell(mine.id)
 		if used := e.modes & modes & (watchData | watchChild); used != 0 {
 			w.setModes(at, e.modes&^used)
 		}
@@ -135,8 +136,8 @@ func (w *watches) ancestors(path []byte) {
 		}
 		for id := w.paths.at(int(at)).first; id != 0; {
 			e := w.watches.at(int(id))
-			if e.modes&watchRecursive != 0 {
-				w.tell(e.watcher)
+			if mine := w.watchers.at(int(e.watcher)); e.modes&watchRecursive != 0 && !mine.gone {
+				w.tell(mine.id)
 			}
 			id = e.next
 		}
@@ -168,10 +169,13 @@ func (t *Tree) Watched(f func(path string, watchers []WatcherID)) {
 		ids = ids[:0]
 		for id := p.first; id != 0; {
 			e := w.watches.at(int(id))
-			if e.modes&dataModes != 0 {
-				ids = append(ids, e.watcher)
+			if mine := w.watchers.at(int(e.watcher)); e.modes&dataModes != 0 && !mine.gone {
+				ids = append(ids, mine.id)
 			}
 			id = e.next
+		}
+		if len(ids) == 0 {
+			continue
 		}
 		f(string(w.textOf(p)), ids)
 	}

@@ -23,8 +23,7 @@ const (
 // watch is one connection's watch of one path. It holds no pointer, as there may be
 // millions.
 type watch struct {
-	path               uint32 // number of the watched path
-	watcher            WatcherID
+	path, watcher      uint32 // numbers of the watched path and of the watcher
 	next, prev         uint32 // in the path's list
 	nextMine, prevMine uint32 // in the watcher's list
 	modes              watchModes
@@ -38,10 +37,13 @@ type watchedPath struct {
 	data       uint32 // watches in the data table
 }
 
-// watcherList is what one connection watches.
-type watcherList struct {
-	first uint32
-	data  uint32 // watches in the data table
+// watcher is one connection that watches something. Its number is not its WatcherID: a
+// connection that goes leaves its watches behind, to be removed bit by bit.
+type watcher struct {
+	first       uint32 // watch; of a free place, the next free one
+	data, child uint32 // watches in Apache's tables
+	id          WatcherID
+	gone        bool
 }
 
 // watchTable maps paths to watchers and back.
@@ -49,22 +51,32 @@ type watchTable struct {
 	cells     *cells
 	watches   vec[watch] // number 0 is not used
 	paths     vec[watchedPath]
-	free      uint32 // first free watch, by next
-	freePath  uint32
-	watchers  []watcherList // by WatcherID
+	watchers  vec[watcher]
+	numbers   []uint32 // of watchers, by WatcherID; 0 is none
+	gone      []uint32 // watchers whose watches are to be removed
 	byPath    index
-	byBoth    index // by path number and watcher
+	byBoth    index // by path and watcher
 	entries   int
 	recursive int // entries with the recursive mode
 
-	data, child             int // entries of Apache's tables
-	dataPaths, dataWatchers int
+	free, freePath, freeWatcher uint32 // the first free places
+
+	data, child             int // entries of Apache's tables, without those of who is gone
+	dataPaths, dataWatchers int // those with entries in the data table
 }
+
+// sweepAtOnce and sweepBit are how many watches of a connection that is gone are removed
+// when it goes, and along with each change.
+const (
+	sweepAtOnce = 512
+	sweepBit    = 16
+)
 
 func newWatchTable(c *cells) watchTable {
 	t := watchTable{cells: c, byPath: newIndex(watchBits), byBoth: newIndex(watchBits)}
 	t.watches.push(watch{})
 	t.paths.push(watchedPath{})
+	t.watchers.push(watcher{})
 	return t
 }
 
@@ -85,19 +97,29 @@ func (t *watchTable) findPath(path []byte) uint32 {
 
 func (t *watchTable) pathHash(path []byte) uint32 { return mix(maphash.Bytes(t.byPath.seed, path), 0) }
 
-func bothHash(path uint32, w WatcherID) uint32 {
-	return mix(uint64(path)*0xFF51AFD7ED558CCD, uint32(w))
+func bothHash(path, w uint32) uint32 { return mix(uint64(path)*0xFF51AFD7ED558CCD, w) }
+
+// number is the number of a watcher, or 0.
+func (t *watchTable) number(w WatcherID) uint32 {
+	if int(w) >= len(t.numbers) {
+		return 0
+	}
+	return t.numbers[w]
 }
 
 // find is the number of a watch, or 0.
 func (t *watchTable) find(path []byte, w WatcherID) uint32 {
+	n := t.number(w)
+	if n == 0 {
+		return 0
+	}
 	if p := t.findPath(path); p != 0 {
-		return t.findBoth(p, w)
+		return t.findBoth(p, n)
 	}
 	return 0
 }
 
-func (t *watchTable) findBoth(path uint32, w WatcherID) uint32 {
+func (t *watchTable) findBoth(path, w uint32) uint32 {
 	return t.byBoth.find(bothHash(path, w), func(id uint32) bool {
 		e := t.watches.at(int(id))
 		return e.path == path && e.watcher == w
@@ -106,13 +128,17 @@ func (t *watchTable) findBoth(path uint32, w WatcherID) uint32 {
 
 // add registers a watch; one that is there already changes nothing.
 func (t *watchTable) add(path []byte, w WatcherID, modes watchModes) {
-	p := t.findPath(path)
+	t.sweep(sweepBit)
+	p, n := t.findPath(path), t.number(w)
 	if p == 0 {
 		p = t.addPath(path)
 	}
-	id := t.findBoth(p, w)
+	if n == 0 {
+		n = t.addWatcher(w)
+	}
+	id := t.findBoth(p, n)
 	if id == 0 {
-		id = t.addWatch(p, w)
+		id = t.addWatch(p, n)
 	}
 	t.setModes(id, t.watches.at(int(id)).modes|modes)
 }
@@ -132,7 +158,23 @@ func (t *watchTable) addPath(path []byte) uint32 {
 	return id
 }
 
-func (t *watchTable) addWatch(path uint32, w WatcherID) uint32 {
+func (t *watchTable) addWatcher(w WatcherID) uint32 {
+	n := t.freeWatcher
+	if n != 0 {
+		t.freeWatcher = t.watchers.at(int(n)).first
+	} else {
+		n = uint32(t.watchers.len())
+		t.watchers.push(watcher{})
+	}
+	*t.watchers.at(int(n)) = watcher{id: w}
+	for int(w) >= len(t.numbers) {
+		t.numbers = append(t.numbers, 0)
+	}
+	t.numbers[w] = n
+	return n
+}
+
+func (t *watchTable) addWatch(path, w uint32) uint32 {
 	id := t.free
 	if id != 0 {
 		t.free = t.watches.at(int(id)).next
@@ -140,10 +182,7 @@ func (t *watchTable) addWatch(path uint32, w WatcherID) uint32 {
 		id = uint32(t.watches.len())
 		t.watches.push(watch{})
 	}
-	for int(w) >= len(t.watchers) {
-		t.watchers = append(t.watchers, watcherList{})
-	}
-	p, mine := t.paths.at(int(path)), &t.watchers[w]
+	p, mine := t.paths.at(int(path)), t.watchers.at(int(w))
 	*t.watches.at(int(id)) = watch{path: path, watcher: w, next: p.first, nextMine: mine.first}
 	if p.first != 0 {
 		t.watches.at(int(p.first)).prev = id
@@ -163,14 +202,17 @@ func (t *watchTable) setModes(id uint32, modes watchModes) {
 	was := e.modes
 	e.modes = modes
 	t.recursive += step(was&watchRecursive != 0, modes&watchRecursive != 0)
-	t.child += step(was&childModes != 0, modes&childModes != 0)
-	if d := step(was&dataModes != 0, modes&dataModes != 0); d != 0 {
-		p, mine := t.paths.at(int(e.path)), &t.watchers[e.watcher]
-		t.data += d
-		t.dataPaths += step(p.data > 0, int(p.data)+d > 0)
-		t.dataWatchers += step(mine.data > 0, int(mine.data)+d > 0)
-		p.data += uint32(d)
-		mine.data += uint32(d)
+	p, mine := t.paths.at(int(e.path)), t.watchers.at(int(e.watcher))
+	data := step(was&dataModes != 0, modes&dataModes != 0)
+	t.dataPaths += step(p.data > 0, int(p.data)+data > 0)
+	p.data += uint32(data)
+	if !mine.gone {
+		child := step(was&childModes != 0, modes&childModes != 0)
+		t.child += child
+		mine.child += uint32(child)
+		t.data += data
+		t.dataWatchers += step(mine.data > 0, int(mine.data)+data > 0)
+		mine.data += uint32(data)
 	}
 	if modes == 0 {
 		t.remove(id, e)
@@ -189,7 +231,7 @@ func step(was, is bool) int {
 }
 
 func (t *watchTable) remove(id uint32, e *watch) {
-	p, mine := t.paths.at(int(e.path)), &t.watchers[e.watcher]
+	p, mine := t.paths.at(int(e.path)), t.watchers.at(int(e.watcher))
 	t.byBoth.remove(bothHash(e.path, e.watcher), id)
 	if e.prev != 0 {
 		t.watches.at(int(e.prev)).next = e.next
@@ -218,13 +260,34 @@ func (t *watchTable) remove(id uint32, e *watch) {
 	t.entries--
 }
 
-// drop removes everything of a watcher.
+// drop forgets a watcher: nothing fires for it any more.
 func (t *watchTable) drop(w WatcherID) {
-	if int(w) >= len(t.watchers) {
+	n := t.number(w)
+	if n == 0 {
 		return
 	}
-	for t.watchers[w].first != 0 {
-		t.setModes(t.watchers[w].first, 0)
+	mine := t.watchers.at(int(n))
+	t.data -= int(mine.data)
+	t.child -= int(mine.child)
+	t.dataWatchers -= step(false, mine.data > 0)
+	mine.gone = true
+	t.numbers[w] = 0
+	t.gone = append(t.gone, n)
+	t.sweep(sweepAtOnce)
+}
+
+// sweep removes up to most watches of watchers that are gone.
+func (t *watchTable) sweep(most int) {
+	for ; most > 0 && len(t.gone) > 0; most-- {
+		n := t.gone[len(t.gone)-1]
+		mine := t.watchers.at(int(n))
+		if mine.first != 0 {
+			t.setModes(mine.first, 0)
+			continue
+		}
+		t.gone = t.gone[:len(t.gone)-1]
+		*mine = watcher{first: t.freeWatcher}
+		t.freeWatcher = n
 	}
 }
 
