@@ -64,6 +64,7 @@ func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress
 
 func loadImage(st *store.Store, opt tree.Options) (*tree.Tree, error) {
 	l := tree.NewLoader(opt)
+	l.Together = together
 	var mu sync.Mutex // the loader takes one record at a time; reading them is most of the work
 	err := st.LoadImage(loadWorkers, func(key, value []byte) error {
 		mu.Lock()
@@ -81,4 +82,13 @@ func loadImage(st *store.Store, opt tree.Options) (*tree.Tree, error) {
 		return nil, fmt.Errorf("server: the image is at %v, but its tree is at %v", want, t.LastZxid())
 	}
 	return t, nil
+}
+
+// together calls its arguments in parallel and returns when all have returned.
+func together(parts ...func()) {
+	var wg sync.WaitGroup
+	for _, part := range parts {
+		wg.Go(part)
+	}
+	wg.Wait()
 }
