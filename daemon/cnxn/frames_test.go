@@ -40,25 +40,36 @@ func newBench(t testing.TB, maxFrame int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.p, b.far = ports.pollers[0], fds[1]
-	b.c = &Conn{p: b.p, sock: socket{fd: fds[0], ep: b.p.ep}}
-	ports.admit(b.c.peer.Addr())
-	if err := b.p.add(b.c); err != nil {
-		t.Fatal(err)
-	}
+	b.p = ports.pollers[0]
 	t.Cleanup(func() {
-		unix.Close(b.far)
 		b.p.drop(b.c)
+		unix.Close(b.far)
 		ports.running.Wait()
 		if err := ports.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	b.connect(t)
 	return b
+}
+
+// connect starts over with a new connection.
+func (b *bench) connect(t testing.TB) {
+	t.Helper()
+	if b.c != nil {
+		b.p.drop(b.c)
+		unix.Close(b.far)
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.far, b.got, b.gone, b.opened = fds[1], nil, false, 0
+	b.c = &Conn{p: b.p, sock: socket{fd: fds[0], ep: b.p.ep}}
+	b.p.ports.admit(b.c.peer.Addr())
+	if err := b.p.add(b.c); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // open says whether the connection is neither closed nor about to be.
@@ -186,8 +197,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 7, 0xff, 0xff, 0xff, 0xff}, uint16(2))
 	f.Add(append(all, 0, 0, 16, 1), uint16(70))
 	const most = 4096
+	b := newBench(f, most)
 	f.Fuzz(func(t *testing.T, data []byte, piece uint16) {
-		b := newBench(t, most)
+		b.connect(t)
 		for p := range slices.Chunk(data, int(piece%2000)+1) {
 			b.write(t, p)
 		}
