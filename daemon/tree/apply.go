@@ -93,10 +93,10 @@ func (t *Tree) applyMulti(txn *proto.Txn, res *Result) {
 }
 
 func (t *Tree) applyClose(txn *proto.Txn) {
+	// All of them, whoever owns them: when history is replayed over a later state, a znode
+	// of that name may be somebody else's, and be made again further on.
 	for _, path := range txn.Paths {
-		if t.ownedBy(path, txn.Session) {
-			_ = t.applyDelete(&txn.TxnHeader, path) // it is there
-		}
+		_ = t.applyDelete(&txn.TxnHeader, path) // if it is there
 	}
 	// A server of 3.5 does not list the znodes; and none may be left behind.
 	if t.ephemerals[txn.Session] != nil {
@@ -124,12 +124,11 @@ func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 		t.setACL(max(id, root), acl)
 		return
 	}
-	id := t.link(parent, op.Path, op.Data, node{
-		czxid: h.Zxid, mzxid: h.Zxid, pzxid: h.Zxid, ctime: h.Time, mtime: h.Time,
-		owner: t.ownerOf(op, h.Session), acl: acl,
+	id, z := t.link(parent, birth{
+		path: op.Path, data: op.Data, acl: acl, owner: t.ownerOf(op, h.Session), zxid: h.Zxid, time: h.Time,
 	})
-	res.Stat = t.stat(t.nodes.at(id))
-	t.quotaCreated(op.Path, id)
+	res.Stat = t.stat(t.nodes.at(id), &z)
+	t.quotaCreated(op.Path, id, int64(len(op.Data)))
 	t.fire(proto.EventNodeCreated, op.Path, acl)
 	t.fireChildren(parent, above)
 }
@@ -137,14 +136,16 @@ func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 // born notes in a parent that a child was created. Replayed creates change nothing.
 func (t *Tree) born(parent nodeID, path []byte, cversion int32, zxid proto.Zxid) {
 	n := t.nodes.at(parent)
+	now := t.family(n)
 	if cversion == -1 {
-		cversion = n.cversion + 1
+		cversion = now.cversion + 1
 	}
-	if cversion <= n.cversion {
+	if cversion <= now.cversion {
 		return
 	}
 	t.image.touch(t, parent)
-	n.cversion, n.pzxid = cversion, max(n.pzxid, zxid)
+	f := t.familyOf(n)
+	f.cversion, f.pzxid = cversion, max(f.pzxid, zxid)
 	t.redigest(parent, path)
 }
 
@@ -163,18 +164,22 @@ func (t *Tree) applyDelete(h *proto.TxnHeader, path []byte) proto.ErrCode {
 	if parent == none || len(path) <= 1 {
 		return proto.ErrNoNode
 	}
-	if n := t.nodes.at(parent); h.Zxid > n.pzxid {
+	if n := t.nodes.at(parent); h.Zxid > t.family(n).pzxid {
 		t.image.touch(t, parent)
-		n.pzxid = h.Zxid
+		t.familyOf(n).pzxid = h.Zxid
 		t.redigest(parent, above)
 	}
 	id := t.find(parent, lastName(path))
-	if id == none || t.nodes.at(id).children > 0 {
+	if id == none {
 		return proto.ErrNoNode
 	}
-	n := t.nodes.at(id)
-	acl, size := n.acl, int64(t.dataLen(n))
-	t.unlink(id, path)
+	var z full
+	t.load(t.nodes.at(id), &z)
+	if z.children > 0 {
+		return proto.ErrNoNode
+	}
+	acl, size := t.nodes.at(id).acl, int64(len(z.data))
+	t.unlink(id, path, &z)
 	t.quotaDeleted(path, size)
 	t.fireDeleted(path, acl)
 	t.fireChildren(parent, above)
@@ -189,13 +194,17 @@ func (t *Tree) applySetData(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	}
 	t.image.touch(t, id)
 	n := t.nodes.at(id)
-	grown := len(op.Data) - t.dataLen(n)
+	var z full
+	t.load(n, &z)
+	z.version, z.mzxid, z.mtime = op.Version, h.Zxid, h.Time
+	grown := len(op.Data) - len(z.data)
+	t.dataBytes += int64(grown)
 	t.image.grown(grown)
-	t.setData(n, op.Data)
-	n.version, n.mzxid, n.mtime = op.Version, h.Zxid, h.Time
-	t.redigest(id, op.Path)
+	t.change(n, &z.history, op.Data)
+	z.data = op.Data
+	t.setDigest(n, op.Path, &z)
 	t.quotaChanged(op.Path, op.Data, int64(grown))
-	res.Stat = t.stat(n)
+	res.Stat = t.stat(n, &z)
 	t.fire(proto.EventNodeDataChanged, op.Path, n.acl)
 }
 
@@ -207,9 +216,17 @@ func (t *Tree) applySetACL(op *proto.Txn, res *Result) {
 	}
 	t.setACL(id, t.aclOf(op.ACL))
 	n := t.nodes.at(id)
-	n.aversion = op.Version
-	t.redigest(id, op.Path)
-	res.Stat = t.stat(n)
+	var z full
+	t.load(n, &z)
+	z.aversion = op.Version
+	data := z.data
+	if n.size&flagNull != 0 {
+		data = nil
+	}
+	t.change(n, &z.history, data)
+	t.load(n, &z) // the data may have moved
+	t.setDigest(n, op.Path, &z)
+	res.Stat = t.stat(n, &z)
 }
 
 // AppendBody appends the body of the reply to a request of type op.

@@ -54,24 +54,26 @@ func (c *checker) nodes() {
 		n := t.nodes.at(id)
 		path := string(t.appendPath(nil, id))
 		live++
-		size += int64(len(path) + t.dataLen(n))
-		digest += uint64(t.nodeDigest(n, []byte(path)))
+		var z full
+		t.load(n, &z)
+		size += int64(len(path) + len(z.data))
+		digest += uint64(t.nodeDigest(n, []byte(path), &z))
 		c.refs[n.acl]++
 		c.want(n.live(), "%s is not live", path)
 		c.want(t.lookup([]byte(path)) == id, "%s is not found", path)
 		c.cell(n.cell, n.cellSize(), path)
 		children := uint32(0)
 		prev := none
-		for child := n.first; child != none; child = t.nodes.at(child).next {
+		for child := z.first; child != none; child = t.nodes.at(child).next {
 			children++
 			c.want(t.nodes.at(child).prev == prev, "the children of %s are not linked both ways", path)
 			prev = child
 		}
-		c.want(children == n.children, "%s has %d children and counts %d", path, children, n.children)
-		switch t.kindOf(n.owner) {
+		c.want(children == z.children, "%s has %d children and counts %d", path, children, z.children)
+		switch t.kindOf(z.owner) {
 		case kindEphemeral:
 			ephemerals++
-			set := t.ephemerals[proto.SessionID(n.owner)]
+			set := t.ephemerals[proto.SessionID(z.owner)]
 			c.want(set != nil && set.find(id) >= 0, "%s is not in its session's set", path)
 		case kindContainer, kindTTL:
 			reapable++
@@ -187,7 +189,7 @@ func (c *checker) lists() {
 		n := t.nodes.at(id)
 		d := jute.NewDecoder(b)
 		count := d.Count(4)
-		c.want(n.live() && count == int(n.children), "the kept list of znode %d has %d names", id, count)
+		c.want(n.live() && count == int(t.family(n).children), "the kept list of znode %d has %d names", id, count)
 		for range count {
 			c.want(t.find(id, d.Buffer()) != none, "the kept list of znode %d is stale", id)
 		}

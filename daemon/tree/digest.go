@@ -61,14 +61,20 @@ const maxGather = 1024
 // znode's.
 func (t *Tree) redigest(id nodeID, path []byte) {
 	n := t.nodes.at(id)
-	d := t.nodeDigest(n, path)
+	var z full
+	t.load(n, &z)
+	t.setDigest(n, path, &z)
+}
+
+func (t *Tree) setDigest(n *node, path []byte, z *full) {
+	d := t.nodeDigest(n, path, z)
 	t.digest.sum += uint64(d) - uint64(n.digest)
 	n.digest = d
 }
 
 // nodeDigest is the CRC-32 of a znode's path, data and stored stat. What lies below
 // /zookeeper does not count.
-func (t *Tree) nodeDigest(n *node, path []byte) uint32 {
+func (t *Tree) nodeDigest(n *node, path []byte, z *full) uint32 {
 	if len(path) == 1 {
 		path = nil
 	}
@@ -76,29 +82,28 @@ func (t *Tree) nodeDigest(n *node, path []byte) uint32 {
 		return 0
 	}
 	d := &t.digest
-	data := t.dataOf(n)
 	b := append(d.buf[:0], path...)
 	crc := uint32(0)
-	if len(data) > maxGather {
-		crc = crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, data)
+	if len(z.data) > maxGather {
+		crc = crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, z.data)
 		b = b[:0]
 	} else {
-		b = append(b, data...)
+		b = append(b, z.data...)
 	}
-	d.buf = n.appendStat(b)
+	d.buf = n.appendStat(b, z)
 	return crc32.Update(crc, crc32.IEEETable, d.buf)
 }
 
 // appendStat appends the fields that the digest covers.
-func (n *node) appendStat(b []byte) []byte {
+func (n *node) appendStat(b []byte, z *full) []byte {
 	be := binary.BigEndian
 	b = be.AppendUint64(b, uint64(n.czxid))
-	b = be.AppendUint64(b, uint64(n.mzxid))
-	b = be.AppendUint64(b, uint64(n.pzxid))
+	b = be.AppendUint64(b, uint64(z.mzxid))
+	b = be.AppendUint64(b, uint64(z.pzxid))
 	b = be.AppendUint64(b, uint64(n.ctime))
-	b = be.AppendUint64(b, uint64(n.mtime))
-	b = be.AppendUint32(b, uint32(n.version))
-	b = be.AppendUint32(b, uint32(n.cversion))
-	b = be.AppendUint32(b, uint32(n.aversion))
-	return be.AppendUint64(b, uint64(n.owner))
+	b = be.AppendUint64(b, uint64(z.mtime))
+	b = be.AppendUint32(b, uint32(z.version))
+	b = be.AppendUint32(b, uint32(z.cversion))
+	b = be.AppendUint32(b, uint32(z.aversion))
+	return be.AppendUint64(b, uint64(z.owner))
 }

@@ -182,10 +182,7 @@ func (m *image) putNode(t *Tree, id nodeID) {
 		m.sink.Delete(key[:])
 		return
 	}
-	name, data := splitCell(t.cellOf(n))
-	m.buf = n.appendRecord(m.buf[:0], len(name))
-	m.buf = append(m.buf, name...)
-	m.buf = append(m.buf, data...)
+	m.buf = t.appendRecord(m.buf[:0], n)
 	m.sink.Put(key[:], m.buf)
 	if cap(m.buf) > 1<<20 {
 		m.buf = nil

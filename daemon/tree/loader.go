@@ -71,15 +71,20 @@ func (l *Loader) putNode(id nodeID, v []byte) error {
 	if n.live() {
 		return fmt.Errorf("%w: znode %d comes twice", ErrImage, id)
 	}
-	name, data, err := n.decodeRecord(v)
+	r, err := decodeRecord(v)
 	if err != nil {
 		return fmt.Errorf("znode %d: %w", id, err)
 	}
-	if (id == root) != (len(name) == 0) {
-		return fmt.Errorf("%w: the name of znode %d has %d bytes", ErrImage, id, len(name))
+	if (id == root) != (len(r.name) == 0) {
+		return fmt.Errorf("%w: the name of znode %d has %d bytes", ErrImage, id, len(r.name))
 	}
-	t.setCell(n, name, data)
+	*n = r.node
 	n.size |= flagLive
+	t.fill(n, r.name, &r.history, r.data)
+	if r.cversion != 0 || r.pzxid != r.czxid {
+		f := t.familyOf(n)
+		f.cversion, f.pzxid = r.cversion, r.pzxid
+	}
 	l.nodes++
 	return nil
 }
@@ -165,7 +170,8 @@ func (s *nodes) each(offer bool, f func(id nodeID, n *node)) {
 	}
 }
 
-// checkLinks checks every znode's reference to its parent and its ACL.
+// checkLinks checks every znode's reference to its parent and its ACL, and has each
+// parent ready for its children.
 func (l *Loader) checkLinks() error {
 	t, err := l.t, error(nil)
 	s := &t.nodes
@@ -178,6 +184,8 @@ func (l *Loader) checkLinks() error {
 		case id == root:
 		case n.parent == none || n.parent >= s.used || s.chunks[n.parent>>chunkBits] == nil || !s.at(n.parent).live():
 			err = fmt.Errorf("%w: znode %d has no parent", ErrImage, id)
+		default:
+			t.familyOf(s.at(n.parent))
 		}
 	})
 	if err == nil && (len(s.chunks) == 0 || s.chunks[0] == nil || !s.at(root).live()) {
@@ -198,8 +206,12 @@ func (l *Loader) linkAll() {
 		t.numNodes++
 	})
 	t.nodes.each(false, func(id nodeID, n *node) {
-		if n.owner != 0 {
-			t.own(id)
+		if n.size&flagHistory == 0 {
+			return
+		}
+		var z full
+		if t.load(n, &z); z.owner != 0 {
+			t.own(id, &z)
 		}
 	})
 }
@@ -225,6 +237,7 @@ func (l *Loader) digestAll() error {
 	at(root).length = 1
 	var chain []nodeID
 	var buf []byte
+	var z full
 	for c, chunk := range t.nodes.chunks {
 		for i := 0; chunk != nil && i < chunkLen; i++ {
 			n, id := &chunk[i], nodeID(c<<chunkBits+i)
@@ -241,10 +254,10 @@ func (l *Loader) digestAll() error {
 				*at(chain[j]) = t.pathSum(chain[j], *at(t.nodes.at(chain[j]).parent), &buf)
 			}
 			sum := at(id)
-			_, data := splitCell(t.cellOf(n))
-			t.dataBytes += int64(sum.length) + int64(len(data))
+			t.load(n, &z)
+			t.dataBytes += int64(sum.length) + int64(len(z.data))
 			if !sum.silent {
-				buf = n.appendStat(append(buf[:0], data...))
+				buf = n.appendStat(append(buf[:0], z.data...), &z)
 				n.digest = crc32.Update(sum.crc, crc32.IEEETable, buf)
 				t.digest.sum += uint64(n.digest)
 			}

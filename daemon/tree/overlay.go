@@ -105,9 +105,11 @@ func (t *Tree) committed(path []byte) view {
 		return view{}
 	}
 	n := t.nodes.at(id)
+	var z full
+	t.load(n, &z)
 	return view{
-		exists: true, version: n.version, cversion: n.cversion, aversion: n.aversion,
-		children: int32(n.children), acl: n.acl, owner: n.owner, dataLen: int32(t.dataLen(n)),
+		exists: true, version: z.version, cversion: z.cversion, aversion: z.aversion,
+		children: int32(z.children), acl: n.acl, owner: z.owner, dataLen: int32(len(z.data)),
 	}
 }
 

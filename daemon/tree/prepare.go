@@ -352,8 +352,3 @@ func (p *preparer) close(at *place, txn *proto.Txn) {
 	above := p.t.place(parentPath(at.path))
 	p.remove(&above, at)
 }
-
-func (t *Tree) ownedBy(path []byte, s proto.SessionID) bool {
-	id := t.lookup(path)
-	return id != none && t.nodes.at(id).owner == int64(s)
-}

@@ -128,7 +128,7 @@ func quotaOwner(path []byte) (owner, part []byte) {
 }
 
 // quotaCreated looks at a new znode: it may set up a quota, and counts in one.
-func (t *Tree) quotaCreated(path []byte, id nodeID) {
+func (t *Tree) quotaCreated(path []byte, id nodeID, size int64) {
 	switch owner, part := quotaOwner(path); {
 	case owner == nil:
 	case string(part) == limitsName:
@@ -142,7 +142,7 @@ func (t *Tree) quotaCreated(path []byte, id nodeID) {
 		q.used.count, q.used.bytes = t.sizes(owner)
 		t.writeStats(q)
 	}
-	t.quotaGrew(path, 1, int64(t.dataLen(t.nodes.at(id))))
+	t.quotaGrew(path, 1, size)
 }
 
 // limit sets up the quota of a subtree.
@@ -188,10 +188,12 @@ func (t *Tree) quotaGrew(path []byte, count, size int64) {
 
 // sizes counts the znodes and the bytes of a subtree.
 func (t *Tree) sizes(top []byte) (count, size int64) {
+	var z full
 	if id := t.lookup(top); id != none {
 		t.descend(id, func(id nodeID) {
 			count++
-			size += int64(t.dataLen(t.nodes.at(id)))
+			t.load(t.nodes.at(id), &z)
+			size += int64(len(z.data))
 		})
 	}
 	return count, size
@@ -207,16 +209,19 @@ func (t *Tree) writeStats(q *quota) {
 	b := strconv.AppendInt(append(t.quotas.text[:0], "count="...), q.used.count, 10)
 	b = strconv.AppendInt(append(b, ",bytes="...), q.used.bytes, 10)
 	t.quotas.text = b
-	t.setData(t.nodes.at(q.stats), b)
+	n := t.nodes.at(q.stats)
+	var z full
+	t.load(n, &z)
+	t.dataBytes += int64(len(b) - len(z.data))
+	t.change(n, &z.history, b)
 }
 
 // descend visits a znode and everything below it.
 func (t *Tree) descend(top nodeID, visit func(nodeID)) {
 	for id := top; ; {
 		visit(id)
-		n := t.nodes.at(id)
-		if n.first != none {
-			id = n.first
+		if first := t.family(t.nodes.at(id)).first; first != none {
+			id = first
 			continue
 		}
 		for id != top && t.nodes.at(id).next == none {

@@ -56,7 +56,10 @@ func (t *Tree) exists(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCo
 	if id == none {
 		return proto.ErrNoNode
 	}
-	s := t.stat(t.nodes.at(id))
+	n := t.nodes.at(id)
+	var z full
+	t.load(n, &z)
+	s := t.stat(n, &z)
 	out.B = s.Append(out.B)
 	return proto.ErrOK
 }
@@ -72,14 +75,16 @@ func (t *Tree) get(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode 
 		return proto.ErrNoAuth
 	}
 	mode := watchChild
+	var z full
+	t.load(n, &z)
 	if req.Op == proto.OpGetData {
 		mode = watchData
-		t.appendData(out, n)
+		appendData(out, n, z.data)
 	} else {
-		t.appendChildren(out, id)
+		t.appendChildren(out, id, &z.family)
 	}
 	if req.Op != proto.OpGetChildren {
-		s := t.stat(n)
+		s := t.stat(n, &z)
 		out.B = s.Append(out.B)
 	}
 	if req.Watch {
@@ -88,14 +93,16 @@ func (t *Tree) get(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode 
 	return proto.ErrOK
 }
 
-func (t *Tree) appendData(out *proto.Out, n *node) {
-	data := t.dataOf(n)
-	if !isLarge(n) {
+func appendData(out *proto.Out, n *node, data []byte) {
+	switch {
+	case n.size&flagNull != 0:
+		out.B = jute.AppendInt(out.B, -1)
+	case isLarge(n):
+		out.B = jute.AppendInt(out.B, int32(len(data)))
+		out.Immutable(data)
+	default:
 		out.B = jute.AppendBuffer(out.B, data)
-		return
 	}
-	out.B = jute.AppendInt(out.B, int32(len(data)))
-	out.Immutable(data)
 }
 
 // listCache keeps the encoded children of large directories until they change.
@@ -130,23 +137,22 @@ func (l *listCache) keep(id nodeID, b []byte) {
 	l.bytes += len(b)
 }
 
-func (t *Tree) appendChildren(out *proto.Out, id nodeID) {
-	n := t.nodes.at(id)
-	if n.children < cachedList {
-		out.B = t.appendNames(out.B, n)
+func (t *Tree) appendChildren(out *proto.Out, id nodeID, f *family) {
+	if f.children < cachedList {
+		out.B = t.appendNames(out.B, f)
 		return
 	}
 	b := t.lists.byNode[id]
 	if b == nil {
-		b = t.appendNames(nil, n)
+		b = t.appendNames(nil, f)
 		t.lists.keep(id, b)
 	}
 	out.Immutable(b)
 }
 
-func (t *Tree) appendNames(b []byte, n *node) []byte {
-	b = jute.AppendInt(b, int32(n.children))
-	for id := n.first; id != none; {
+func (t *Tree) appendNames(b []byte, f *family) []byte {
+	b = jute.AppendInt(b, int32(f.children))
+	for id := f.first; id != none; {
 		child := t.nodes.at(id)
 		b = jute.AppendBuffer(b, t.nameOf(child))
 		id = child.next
@@ -170,7 +176,9 @@ func (t *Tree) getACL(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCo
 	} else {
 		out.B = proto.AppendACLs(out.B, masked(l.acls))
 	}
-	s := t.stat(n)
+	var z full
+	t.load(n, &z)
+	s := t.stat(n, &z)
 	out.B = s.Append(out.B)
 	return proto.ErrOK
 }

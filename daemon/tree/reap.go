@@ -99,20 +99,20 @@ func (r *reaper) swap(i, j int) {
 	r.pos[a.id], r.pos[b.id] = int32(i), int32(j)
 }
 
-// due is the wall time from which a container or TTL znode is to be reaped, as it is now.
-func (t *Tree) due(n *node) proto.Millis {
+// due is the wall time from which a container or TTL znode is to be reaped.
+func (t *Tree) due(z *full) proto.Millis {
 	switch {
-	case n.children > 0:
+	case z.children > 0:
 		return never
-	case t.kindOf(n.owner) == kindTTL:
-		if n.owner&ttlMask == 0 {
+	case t.kindOf(z.owner) == kindTTL:
+		if z.owner&ttlMask == 0 {
 			return never
 		}
-		return n.mtime + proto.Millis(n.owner&ttlMask) + 1
-	case n.cversion > 0:
+		return z.mtime + proto.Millis(z.owner&ttlMask) + 1
+	case z.cversion > 0:
 		return math.MinInt64
 	case t.opt.ContainerMaxNeverUsed > 0:
-		return n.mtime + t.opt.ContainerMaxNeverUsed + 1
+		return z.mtime + t.opt.ContainerMaxNeverUsed + 1
 	}
 	return never
 }
@@ -124,7 +124,9 @@ func (t *Tree) Reapable(now proto.Millis, limit int, visit func(path []byte)) {
 	r := &t.reaper
 	for looks := 64 + 8*limit; looks > 0 && limit > 0 && r.heap.len() > 0 && r.heap.at(0).at <= now; looks-- {
 		id := r.heap.at(0).id
-		if at := t.due(t.nodes.at(id)); at > now {
+		var z full
+		t.load(t.nodes.at(id), &z)
+		if at := t.due(&z); at > now {
 			r.set(id, at)
 			continue
 		}

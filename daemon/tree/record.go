@@ -18,45 +18,55 @@ const (
 	recordOwner = 1 << 1 // an owner follows
 )
 
-// appendRecord appends everything but name and data.
-func (n *node) appendRecord(b []byte, nameLen int) []byte {
+// appendRecord appends a znode's record.
+func (t *Tree) appendRecord(b []byte, n *node) []byte {
 	be := binary.BigEndian
-	flags := byte(0)
+	var z full
+	t.load(n, &z)
+	name, flags := t.nameOf(n), byte(0)
 	if n.size&flagNull != 0 {
 		flags |= recordNull
 	}
-	if n.owner != 0 {
+	if z.owner != 0 {
 		flags |= recordOwner
 	}
 	b = append(b, flags)
 	b = be.AppendUint32(b, uint32(n.parent))
 	b = be.AppendUint64(b, uint64(n.czxid))
 	b = be.AppendUint64(b, uint64(n.ctime))
-	if n.owner != 0 {
-		b = be.AppendUint64(b, uint64(n.owner))
+	if z.owner != 0 {
+		b = be.AppendUint64(b, uint64(z.owner))
 	}
 	for _, v := range [...]int64{
-		int64(n.mzxid - n.czxid), int64(n.pzxid - n.czxid), int64(n.mtime - n.ctime),
-		int64(n.version), int64(n.cversion), int64(n.aversion), int64(n.acl), int64(nameLen),
+		int64(z.mzxid - n.czxid), int64(z.pzxid - n.czxid), int64(z.mtime - n.ctime),
+		int64(z.version), int64(z.cversion), int64(z.aversion), int64(n.acl), int64(len(name)),
 	} {
 		b = binary.AppendVarint(b, v)
 	}
-	return b
+	return append(append(b, name...), z.data...)
 }
 
-// decodeRecord reads a record into a znode without a cell. It returns the name and the
-// data, which is nil for null.
-func (n *node) decodeRecord(v []byte) (name, data []byte, err error) {
+// record is a decoded record: the fields of a znode, and what stands elsewhere.
+type record struct {
+	node
+	history
+	pzxid      proto.Zxid
+	cversion   int32
+	name, data []byte // they alias the record; data is nil for null
+}
+
+// decodeRecord reads a record.
+func decodeRecord(v []byte) (r record, err error) {
 	if len(v) < recordFixed {
-		return nil, nil, fmt.Errorf("%w: a record of %d bytes", ErrImage, len(v))
+		return r, fmt.Errorf("%w: a record of %d bytes", ErrImage, len(v))
 	}
 	be := binary.BigEndian
 	flags := v[0]
-	n.parent = nodeID(be.Uint32(v[1:]))
-	n.czxid, n.ctime = proto.Zxid(be.Uint64(v[5:])), proto.Millis(be.Uint64(v[13:]))
+	r.parent = nodeID(be.Uint32(v[1:]))
+	r.czxid, r.ctime = proto.Zxid(be.Uint64(v[5:])), proto.Millis(be.Uint64(v[13:]))
 	v = v[recordFixed:]
 	if flags&recordOwner != 0 && len(v) >= 8 {
-		n.owner = int64(be.Uint64(v))
+		r.owner = int64(be.Uint64(v))
 		v = v[8:]
 	}
 	var f [8]int64
@@ -65,24 +75,25 @@ func (n *node) decodeRecord(v []byte) (name, data []byte, err error) {
 		if len(v) > 0 && v[0] < 0x80 { // one byte, as nearly always
 			f[i], size = int64(v[0]>>1)^-int64(v[0]&1), 1
 		} else if f[i], size = binary.Varint(v); size <= 0 {
-			return nil, nil, fmt.Errorf("%w: field %d of a record does not decode", ErrImage, i)
+			return r, fmt.Errorf("%w: field %d of a record does not decode", ErrImage, i)
 		}
 		v = v[size:]
 	}
-	n.mzxid, n.pzxid = n.czxid+proto.Zxid(f[0]), n.czxid+proto.Zxid(f[1])
-	n.mtime = n.ctime + proto.Millis(f[2])
-	n.version, n.cversion, n.aversion, n.acl = int32(f[3]), int32(f[4]), int32(f[5]), ACLID(f[6])
+	r.mzxid, r.pzxid = r.czxid+proto.Zxid(f[0]), r.czxid+proto.Zxid(f[1])
+	r.mtime = r.ctime + proto.Millis(f[2])
+	r.version, r.cversion, r.aversion, r.acl = int32(f[3]), int32(f[4]), int32(f[5]), ACLID(f[6])
 	if f[7] < 0 || f[7] > int64(len(v)) {
-		return nil, nil, fmt.Errorf("%w: a name of %d bytes in a record with %d left", ErrImage, f[7], len(v))
+		return r, fmt.Errorf("%w: a name of %d bytes in a record with %d left", ErrImage, f[7], len(v))
 	}
-	name, data = v[:f[7]], v[f[7]:]
+	r.name, r.data = v[:f[7]], v[f[7]:]
 	if flags&recordNull == 0 {
-		return name, data, nil
+		return r, nil
 	}
-	if len(data) > 0 {
-		return nil, nil, fmt.Errorf("%w: null data of %d bytes", ErrImage, len(data))
+	if len(r.data) > 0 {
+		return r, fmt.Errorf("%w: null data of %d bytes", ErrImage, len(r.data))
 	}
-	return name, nil, nil
+	r.data = nil
+	return r, nil
 }
 
 // metaLen is the length of the meta record.

@@ -28,11 +28,17 @@ func (t *Tree) rewatchData(c *Caller, since proto.Zxid, path []byte, out *proto.
 	switch id := t.lookup(path); {
 	case id == none:
 		out.Event(-1, proto.EventNodeDeleted, path)
-	case t.nodes.at(id).mzxid > since:
+	case t.mzxid(t.nodes.at(id)) > since:
 		out.Event(-1, proto.EventNodeDataChanged, path)
 	default:
 		t.watches.add(path, c.Watcher, watchData)
 	}
+}
+
+func (t *Tree) mzxid(n *node) proto.Zxid {
+	var z full
+	t.load(n, &z)
+	return z.mzxid
 }
 
 func (t *Tree) rewatchExist(c *Caller, path []byte, out *proto.Out) {
@@ -47,7 +53,7 @@ func (t *Tree) rewatchChild(c *Caller, since proto.Zxid, path []byte, out *proto
 	switch id := t.lookup(path); {
 	case id == none:
 		out.Event(-1, proto.EventNodeDeleted, path)
-	case t.nodes.at(id).pzxid > since:
+	case t.family(t.nodes.at(id)).pzxid > since:
 		out.Event(-1, proto.EventNodeChildrenChanged, path)
 	default:
 		t.watches.add(path, c.Watcher, watchChild)

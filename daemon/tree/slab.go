@@ -12,32 +12,80 @@ const (
 	root nodeID = 1
 )
 
-// node is one znode. It holds no pointer.
+// node is one znode. It holds no pointer. What most znodes do not have stands elsewhere:
+// what has changed since it was created and its owner in its cell, see history, and its
+// children in its family.
 type node struct {
-	czxid, mzxid, pzxid         proto.Zxid
-	ctime, mtime                proto.Millis
-	owner                       int64 // as Apache stores it: session, container or TTL
-	version, cversion, aversion int32 // cversion counts the creates of children
-	digest                      uint32
-	parent                      nodeID
-	first, next, prev           nodeID // first child; siblings. Of a free slot, next is the next free one
-	children                    uint32
-	acl                         ACLID
-	cell                        uint32 // where name and data are, see cell.go
-	size                        uint32 // of the cell, at most sizeMask; the flags are in the high bits
+	czxid      proto.Zxid
+	ctime      proto.Millis
+	digest     uint32
+	parent     nodeID
+	next, prev nodeID // siblings. Of a free slot, next is the next free one
+	acl        ACLID
+	family     uint32 // number of its family, 0 if it never had a child
+	cell       uint32 // where name and data are, see cell.go
+	size       uint32 // of the cell, at most sizeMask; the flags are in the high bits
 }
 
 const (
-	sizeMask  = 1<<28 - 1
-	flagLive  = 1 << 28 // the slot holds a znode
-	flagNull  = 1 << 29 // the data is null, which is not the same as empty
-	flagCut0  = 1 << 30 // changed since the cut before; one flag for even cuts, one for odd
-	flagCut1  = 1 << 31
-	flagsKept = flagCut0 | flagCut1 // outlive the znode: the image must forget it
+	sizeMask    = 1<<27 - 1
+	flagHistory = 1 << 27 // the cell holds a history
+	flagLive    = 1 << 28 // the slot holds a znode
+	flagNull    = 1 << 29 // the data is null, which is not the same as empty
+	flagCut0    = 1 << 30 // changed since the cut before; one flag for even cuts, one for odd
+	flagCut1    = 1 << 31
+	flagsKept   = flagCut0 | flagCut1 // outlive the znode: the image must forget it
 )
 
 func (n *node) cellSize() int { return int(n.size & sizeMask) }
 func (n *node) live() bool    { return n.size&flagLive != 0 }
+
+// family is what a znode keeps about its children.
+type family struct {
+	pzxid    proto.Zxid
+	cversion int32 // counts the creates of children
+	children uint32
+	first    nodeID // child. Of a free place, the next free one
+}
+
+// families are the families of those znodes that have or had children; number 0 is none.
+type families struct {
+	vec[family]
+	free uint32
+}
+
+// family is what the znode keeps about its children, also if it never had one.
+func (t *Tree) family(n *node) family {
+	if n.family == 0 {
+		return family{pzxid: n.czxid}
+	}
+	return *t.families.at(int(n.family))
+}
+
+// familyOf is the znode's family, to be changed. It makes one if there is none.
+func (t *Tree) familyOf(n *node) *family {
+	fs := &t.families
+	if n.family == 0 {
+		if n.family = fs.free; n.family != 0 {
+			fs.free = uint32(fs.at(int(fs.free)).first)
+		} else {
+			if fs.len() == 0 {
+				fs.push(family{})
+			}
+			n.family = uint32(fs.len())
+			fs.push(family{})
+		}
+		*fs.at(int(n.family)) = family{pzxid: n.czxid}
+	}
+	return fs.at(int(n.family))
+}
+
+func (fs *families) release(number uint32) {
+	if number != 0 {
+		*fs.at(int(number)) = family{first: nodeID(fs.free)}
+		fs.free = number
+	}
+}
 
 const (
 	chunkBits = 10

@@ -57,6 +57,8 @@ type Tree struct {
 	dirs  directories
 	acls  aclTable
 
+	families families
+
 	sessions   map[proto.SessionID]int32
 	ephemerals map[proto.SessionID]*nodeSet
 	reaper     reaper
@@ -82,10 +84,10 @@ func New(opt Options) *Tree {
 	t := newTree(opt)
 	open := t.addACL(proto.OpenACLUnsafe)
 	readable := t.addACL([]proto.ACL{{Perms: proto.PermRead, ID: proto.ID{Scheme: "world", ID: "anyone"}}})
-	t.link(none, rootPath, []byte{}, node{acl: open})
-	sys := t.link(root, []byte(systemPath), []byte{}, node{acl: open})
-	t.link(sys, []byte(quotaPath), []byte{}, node{acl: open})
-	t.link(sys, []byte(configPath), []byte{}, node{acl: readable, aversion: -1})
+	t.link(none, birth{path: rootPath, data: []byte{}, acl: open})
+	sys, _ := t.link(root, birth{path: []byte(systemPath), data: []byte{}, acl: open})
+	t.link(sys, birth{path: []byte(quotaPath), data: []byte{}, acl: open})
+	t.link(sys, birth{path: []byte(configPath), data: []byte{}, acl: readable, aversion: -1})
 	return t
 }
 
@@ -111,47 +113,59 @@ func newTree(opt Options) *Tree {
 // LastZxid is the zxid of the last transaction applied.
 func (t *Tree) LastZxid() proto.Zxid { return t.last }
 
-// link makes a znode; fields carries its stat fields, owner and ACL.
-func (t *Tree) link(parent nodeID, path, data []byte, fields node) nodeID {
+// birth is what a new znode is made of.
+type birth struct {
+	path, data []byte
+	acl        ACLID
+	owner      int64
+	aversion   int32
+	zxid       proto.Zxid
+	time       proto.Millis
+}
+
+// link makes a znode.
+func (t *Tree) link(parent nodeID, b birth) (nodeID, full) {
 	id := t.nodes.alloc()
 	t.image.touch(t, id)
 	n := t.nodes.at(id)
-	fields.parent, fields.size = parent, n.size&flagsKept|flagLive
-	*n = fields
-	t.setCell(n, lastName(path), data)
-	t.image.grown(len(path) + len(data))
+	*n = node{czxid: b.zxid, ctime: b.time, parent: parent, acl: b.acl, size: n.size&flagsKept | flagLive}
+	z := full{history: n.newborn(), family: family{pzxid: b.zxid}, data: b.data}
+	z.owner, z.aversion = b.owner, b.aversion
+	t.fill(n, lastName(b.path), &z.history, b.data)
+	t.image.grown(len(b.path) + len(b.data))
 	if parent != none {
 		t.adopt(parent, id)
 	}
 	t.numNodes++
-	t.dataBytes += int64(len(path) + len(data))
+	t.dataBytes += int64(len(b.path) + len(b.data))
 	t.acls.hold(n.acl)
-	t.own(id)
+	if b.owner != 0 {
+		t.own(id, &z)
+	}
 	t.tallies.grew(t, id, 1)
-	t.redigest(id, path)
-	return id
+	t.setDigest(n, b.path, &z)
+	return id, z
 }
 
 // adopt links a znode into its parent's list of children and into the index.
 func (t *Tree) adopt(parent, id nodeID) {
-	n, p := t.nodes.at(id), t.nodes.at(parent)
-	n.next, n.prev = p.first, none
-	if p.first != none {
-		t.nodes.at(p.first).prev = id
+	n, f := t.nodes.at(id), t.familyOf(t.nodes.at(parent))
+	n.next, n.prev = f.first, none
+	if f.first != none {
+		t.nodes.at(f.first).prev = id
 	}
-	p.first = id
-	p.children++
+	f.first = id
+	f.children++
 	t.index.insert(t.nameHash(parent, t.nameOf(n)), uint32(id))
 	t.lists.drop(parent)
 }
 
 // own lists a znode with its owner.
-func (t *Tree) own(id nodeID) {
-	n := t.nodes.at(id)
-	switch t.kindOf(n.owner) {
+func (t *Tree) own(id nodeID, z *full) {
+	switch t.kindOf(z.owner) {
 	case kindEphemeral:
 		t.numEphem++
-		s := proto.SessionID(n.owner)
+		s := proto.SessionID(z.owner)
 		set := t.ephemerals[s]
 		if set == nil {
 			set = new(nodeSet)
@@ -159,16 +173,15 @@ func (t *Tree) own(id nodeID) {
 		}
 		set.add(id)
 	case kindContainer, kindTTL:
-		t.reaper.add(id, t.due(n))
+		t.reaper.add(id, t.due(z))
 	}
 }
 
-func (t *Tree) disown(id nodeID) {
-	n := t.nodes.at(id)
-	switch t.kindOf(n.owner) {
+func (t *Tree) disown(id nodeID, owner int64) {
+	switch t.kindOf(owner) {
 	case kindEphemeral:
 		t.numEphem--
-		s := proto.SessionID(n.owner)
+		s := proto.SessionID(owner)
 		set := t.ephemerals[s]
 		if set.remove(id); set.len() == 0 {
 			delete(t.ephemerals, s)
@@ -178,35 +191,46 @@ func (t *Tree) disown(id nodeID) {
 	}
 }
 
-// unlink removes a znode that has no children.
-func (t *Tree) unlink(id nodeID, path []byte) {
+// unlink removes a znode that has no children; z is what it is.
+func (t *Tree) unlink(id nodeID, path []byte, z *full) {
 	t.image.touch(t, id)
 	t.dirs.forget(path)
 	t.tallies.grew(t, id, -1)
 	n := t.nodes.at(id)
-	p := t.nodes.at(n.parent)
-	t.disown(id)
+	if z.owner != 0 {
+		t.disown(id, z.owner)
+	}
 	t.acls.drop(n.acl)
 	t.numNodes--
-	t.dataBytes -= int64(len(path) + t.dataLen(n))
+	t.dataBytes -= int64(len(path) + len(z.data))
 	t.digest.sum -= uint64(n.digest)
 	t.index.remove(t.nameHash(n.parent, t.nameOf(n)), uint32(id))
+	t.orphan(n)
+	t.lists.drop(n.parent)
+	t.lists.drop(id)
+	t.families.release(n.family)
+	t.cells.release(n.cell, n.cellSize())
+	t.nodes.release(id)
+}
+
+// orphan takes a znode out of its parent's list of children.
+func (t *Tree) orphan(n *node) {
+	p := t.nodes.at(n.parent)
+	f := t.familyOf(p)
 	if n.prev != none {
 		t.nodes.at(n.prev).next = n.next
 	} else {
-		p.first = n.next
+		f.first = n.next
 	}
 	if n.next != none {
 		t.nodes.at(n.next).prev = n.prev
 	}
-	p.children--
-	if p.children == 0 && t.reaper.holds(n.parent) {
-		t.reaper.set(n.parent, t.due(p))
+	f.children--
+	if f.children == 0 && t.reaper.holds(n.parent) {
+		var z full
+		t.load(p, &z)
+		t.reaper.set(n.parent, t.due(&z))
 	}
-	t.lists.drop(n.parent)
-	t.lists.drop(id)
-	t.cells.release(n.cell, n.cellSize())
-	t.nodes.release(id)
 }
 
 // kind is what an owner makes of a znode.
@@ -233,16 +257,41 @@ func (t *Tree) kindOf(owner int64) kind {
 	return kindEphemeral
 }
 
-// stat is what clients are told of a znode. Source: DataNode.java, copyStat.
-func (t *Tree) stat(n *node) proto.Stat {
-	s := proto.Stat{
-		Czxid: n.czxid, Mzxid: n.mzxid, Pzxid: n.pzxid, Ctime: n.ctime, Mtime: n.mtime,
-		Version: n.version, Aversion: n.aversion,
-		Cversion:   2*n.cversion - int32(n.children),
-		DataLength: int32(t.dataLen(n)), NumChildren: int32(n.children),
+// full is all there is to know of a znode beside its fields of fixed size.
+type full struct {
+	history
+	family
+	data []byte // not nil for null
+}
+
+// load fills z in.
+func (t *Tree) load(n *node, z *full) {
+	cell := t.cells.at(n.cell, n.cellSize())
+	name := len(nameIn(cell))
+	z.data = cell[headSize(name)+name:]
+	if n.size&flagHistory != 0 {
+		end := historySize[z.data[0]&7]
+		n.decodeHistory(z.data, &z.history)
+		z.data = z.data[end:]
+	} else {
+		z.history = history{mzxid: n.czxid, mtime: n.ctime}
 	}
-	if t.kindOf(n.owner) == kindEphemeral {
-		s.EphemeralOwner = proto.SessionID(n.owner)
+	if n.family != 0 {
+		z.family = *t.families.at(int(n.family))
+	} else {
+		z.family = family{pzxid: n.czxid}
+	}
+}
+
+// stat is what clients are told of a znode. Source: DataNode.java, copyStat.
+func (t *Tree) stat(n *node, z *full) proto.Stat {
+	s := proto.Stat{
+		Czxid: n.czxid, Mzxid: z.mzxid, Pzxid: z.pzxid, Ctime: n.ctime, Mtime: z.mtime,
+		Version: z.version, Aversion: z.aversion, Cversion: 2*z.cversion - int32(z.children),
+		DataLength: int32(len(z.data)), NumChildren: int32(z.children),
+	}
+	if t.kindOf(z.owner) == kindEphemeral {
+		s.EphemeralOwner = proto.SessionID(z.owner)
 	}
 	return s
 }

@@ -69,8 +69,14 @@ func (t *Tree) Lookup(path string) (Znode, bool) {
 	if id == none {
 		return Znode{}, false
 	}
+	return t.znode(id, []byte(path)), true
+}
+
+func (t *Tree) znode(id nodeID, path []byte) Znode {
 	n := t.nodes.at(id)
-	return Znode{[]byte(path), t.dataOf(n), t.acls.at(n.acl).acls, t.stat(n)}, true
+	var z full
+	t.load(n, &z)
+	return Znode{path, t.dataOf(n), t.acls.at(n.acl).acls, t.stat(n, &z)}
 }
 
 // Walk calls f for each znode of the subtree at path, parents first.
@@ -83,8 +89,8 @@ func (t *Tree) Walk(path string, f func(Znode)) {
 		id := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		n := t.nodes.at(id)
-		f(Znode{t.appendPath(nil, id), t.dataOf(n), t.acls.at(n.acl).acls, t.stat(n)})
-		for c := n.first; c != none; c = t.nodes.at(c).next {
+		f(t.znode(id, t.appendPath(nil, id)))
+		for c := t.family(n).first; c != none; c = t.nodes.at(c).next {
 			stack = append(stack, c)
 		}
 	}
