@@ -38,7 +38,7 @@ lint: $(LINT) ## check form and common mistakes
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p || exit 1; done; done
 
 bench: build ## measure zkd and Debian's Java ZooKeeper side by side
 	cmd/zkbench/compare.sh
