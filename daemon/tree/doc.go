@@ -15,7 +15,10 @@
 // transaction twice gives what applying it once gives; nothing of the overlay shows in a
 // read; the digest is the sum over all znodes at all times.
 //
-// Memory: znodes are fixed-size records in chunks, addressed by number; a znode's name
-// and data share one cell of a size class. Neither holds a pointer, so the collector's
-// work does not grow with the tree. Large cells are ordinary immutable slices.
+// Memory: znodes are fixed-size records in chunks, addressed by number; a znode's name,
+// data and history share one cell of a size class; what it keeps about its children is
+// apart, as most have none. None of it holds a pointer, so the collector's work does not
+// grow with the tree, and the same goes for watches. Large cells are ordinary immutable
+// slices, which readers may keep. Nothing grows by being copied, so that no step pays for
+// a large tree.
 package tree

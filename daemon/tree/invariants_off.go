@@ -2,5 +2,5 @@
 
 package tree
 
-// invariants has every Apply followed by a check of the whole tree.
+// invariants has Apply followed by a check of the whole tree.
 const invariants = false
