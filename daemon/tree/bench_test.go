@@ -97,7 +97,10 @@ func BenchmarkCreateDelete(b *testing.B) {
 	}
 }
 
-func BenchmarkGetData(b *testing.B) {
+func BenchmarkGetData(b *testing.B) { benchRead(b, proto.OpGetData) }
+func BenchmarkExists(b *testing.B)  { benchRead(b, proto.OpExists) }
+
+func benchRead(b *testing.B, op proto.Op) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			d := newDriver()
@@ -108,7 +111,7 @@ func BenchmarkGetData(b *testing.B) {
 				paths[i] = fmt.Appendf(nil, "/bench/d%05d/n%07d", k/1000, k)
 			}
 			var out proto.Out
-			req := proto.Request{Op: proto.OpGetData}
+			req := proto.Request{Op: op}
 			i := 0
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -75,8 +76,8 @@ func (l *Loader) putNode(id nodeID, v []byte) error {
 	if err != nil {
 		return fmt.Errorf("znode %d: %w", id, err)
 	}
-	if (id == root) != (len(r.name) == 0) {
-		return fmt.Errorf("%w: the name of znode %d has %d bytes", ErrImage, id, len(r.name))
+	if (id == root) != (len(r.name) == 0) || bytes.IndexByte(r.name, '/') >= 0 {
+		return fmt.Errorf("%w: the name of znode %d is %q", ErrImage, id, r.name)
 	}
 	*n = r.node
 	n.size |= flagLive
@@ -111,10 +112,10 @@ func (l *Loader) Finish() (*Tree, error) {
 	if err := l.checkLinks(); err != nil {
 		return nil, err
 	}
-	var unreached error
-	l.Together(l.linkAll, func() { unreached = l.digestAll() })
-	if unreached != nil {
-		return nil, unreached
+	var twice, unreached error
+	l.Together(func() { twice = l.linkAll() }, func() { unreached = l.digestAll() })
+	if err := errors.Join(twice, unreached); err != nil {
+		return nil, err
 	}
 	if t.digest.sum != m.digest {
 		return nil, fmt.Errorf("%w: at %v the digest of the tree is %#x and not %#x",
@@ -195,11 +196,14 @@ func (l *Loader) checkLinks() error {
 }
 
 // linkAll links children to parents, and lists what has an owner.
-func (l *Loader) linkAll() {
+func (l *Loader) linkAll() (err error) {
 	t := l.t
 	t.index.reserve(int(l.nodes))
 	t.nodes.each(false, func(id nodeID, n *node) {
 		if id != root {
+			if other := t.find(n.parent, t.nameOf(n)); other != none {
+				err = fmt.Errorf("%w: znodes %d and %d have one path", ErrImage, id, other)
+			}
 			t.adopt(n.parent, id)
 		}
 		t.acls.hold(n.acl)
@@ -214,6 +218,7 @@ func (l *Loader) linkAll() {
 			t.own(id, &z)
 		}
 	})
+	return err
 }
 
 // pathSum is the checksum of a znode's path, and its length; zero if not known yet.

@@ -69,6 +69,12 @@ func TestDamagedImages(t *testing.T) {
 		"name of znode 1": func(m map[string]string) {
 			m[key(1)] = m[key(5)]
 		},
+		"name of znode 5": func(m map[string]string) {
+			m[key(5)] = strings.Replace(m[key(5)], "\x02a", "\x02/", 1)
+		},
+		"have one path": func(m map[string]string) {
+			m[key(3)] = strings.Replace(m[key(3)], "\x0aquota", "\x0cconfig", 1)
+		},
 		"a name of": func(m map[string]string) {
 			m[key(5)] = strings.Replace(m[key(5)], "\x02a", "\x7ea", 1)
 		},
