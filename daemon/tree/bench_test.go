@@ -192,7 +192,7 @@ func benchTree(b *testing.B, n int) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	d := newDriver()
-	sink := &flatSink{buf: make([]byte, 0, 200*n), ends: make([]int, 0, 2*n+1000)}
+	sink := &flatSink{buf: make([]byte, 0, 200*n), ends: make([]int, 0, 3*n)}
 	runtime.GC()
 	start := time.Now()
 	d.fill(n)

@@ -4,6 +4,7 @@ package tree
 // step pays for a long list. T should hold no pointer.
 type vec[T any] struct {
 	chunks []*[vecChunk]T
+	block  [][vecChunk]T // for the next chunks
 	n      int
 }
 
@@ -18,7 +19,11 @@ func (v *vec[T]) at(i int) *T { return &v.chunks[uint(i)/vecChunk][uint(i)%vecCh
 
 func (v *vec[T]) push(e T) {
 	if v.n == len(v.chunks)*vecChunk {
-		v.chunks = append(v.chunks, new([vecChunk]T))
+		if len(v.block) == 0 {
+			v.block = make([][vecChunk]T, blockOf(len(v.chunks)))
+		}
+		v.chunks = append(v.chunks, &v.block[0])
+		v.block = v.block[1:]
 	}
 	*v.at(v.n) = e
 	v.n++
@@ -34,5 +39,6 @@ func (v *vec[T]) clear() {
 	v.n = 0
 	if len(v.chunks) > vecSpare {
 		v.chunks = append([]*[vecChunk]T(nil), v.chunks[:vecSpare]...)
+		v.block = nil
 	}
 }
