@@ -259,7 +259,7 @@ func (l *Loader) digestAll() error {
 				*at(chain[j]) = t.pathSum(chain[j], *at(t.nodes.at(chain[j]).parent), &buf)
 			}
 			sum := at(id)
-			t.load(n, &z)
+			t.loadStored(n, &z)
 			t.dataBytes += int64(sum.length) + int64(len(z.data))
 			if !sum.silent {
 				buf = n.appendStat(append(buf[:0], z.data...), &z)

@@ -266,6 +266,16 @@ type full struct {
 
 // load fills z in.
 func (t *Tree) load(n *node, z *full) {
+	t.loadStored(n, z)
+	if n.family != 0 {
+		f := t.families.at(int(n.family))
+		z.first, z.children = f.first, f.children
+	}
+}
+
+// loadStored fills z in but for its links to children, which it does not look at: when an
+// image is loaded, they are being made at the same time.
+func (t *Tree) loadStored(n *node, z *full) {
 	cell := t.cells.at(n.cell, n.cellSize())
 	name := len(nameIn(cell))
 	z.data = cell[headSize(name)+name:]
@@ -276,10 +286,10 @@ func (t *Tree) load(n *node, z *full) {
 	} else {
 		z.history = history{mzxid: n.czxid, mtime: n.ctime}
 	}
+	z.family = family{pzxid: n.czxid}
 	if n.family != 0 {
-		z.family = *t.families.at(int(n.family))
-	} else {
-		z.family = family{pzxid: n.czxid}
+		f := t.families.at(int(n.family))
+		z.pzxid, z.cversion = f.pzxid, f.cversion
 	}
 }
 
