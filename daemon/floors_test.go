@@ -16,22 +16,23 @@ const module = "github.com/zkd-project/zkd/daemon/"
 
 // floors says which of the daemon's packages each one may import. Imports point down.
 var floors = map[string]string{
-	"jute":    "",
-	"proto":   "jute",
-	"tree":    "jute proto",
-	"auth":    "proto",
-	"store":   "proto",
-	"cnxn":    "proto",
-	"replica": "jute proto tree",
-	"server":  "cnxn proto replica store tree",
-	"admin":   "proto replica tree",
-	"config":  "",
-	"client":  "jute proto",
-	".":       "admin auth cnxn config proto replica server store tree",
+	"jute":     "",
+	"proto":    "jute",
+	"ensemble": "",
+	"tree":     "jute proto",
+	"auth":     "proto",
+	"store":    "proto",
+	"cnxn":     "proto",
+	"replica":  "jute proto tree",
+	"server":   "cnxn proto replica store tree",
+	"admin":    "proto replica tree",
+	"config":   "",
+	"client":   "jute proto",
+	".":        "admin auth cnxn config proto replica server store tree",
 }
 
 // pure packages decide; they know no clock, no file, no socket and no goroutine.
-var pure = []string{"jute", "proto", "tree", "replica"}
+var pure = []string{"jute", "ensemble", "proto", "zab", "tree", "replica"}
 
 var impure = []string{
 	"os", "net", "time", "sync", "sync/atomic", "context", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand",

@@ -43,6 +43,12 @@ func AppendString(b []byte, v string) []byte {
 // PutInt overwrites the integer at the start of b.
 func PutInt(b []byte, v int32) { binary.BigEndian.PutUint32(b, uint32(v)) }
 
+// Int reads the integer at the start of b, which must be long enough.
+func Int(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) }
+
+// Long reads the long integer at the start of b, which must be long enough.
+func Long(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }
+
 // Decoder reads fields off the front of a byte slice.
 // The zero value reads an empty input; set it up with NewDecoder or Reset.
 type Decoder struct {
