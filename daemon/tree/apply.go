@@ -62,7 +62,7 @@ func (t *Tree) applyOp(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	case proto.OpSetData, proto.OpReconfig:
 		t.applySetData(h, op, res)
 	case proto.OpSetACL:
-		t.applySetACL(op, res)
+		t.applySetACL(h, op, res)
 	case proto.OpError:
 		res.Err = op.Err
 	}
@@ -170,7 +170,7 @@ func (t *Tree) applyDelete(h *proto.TxnHeader, path []byte) proto.ErrCode {
 		t.redigest(parent, above)
 	}
 	id := t.find(parent, lastName(path))
-	if id == none {
+	if id == none || h.Zxid < t.nodes.at(id).czxid {
 		return proto.ErrNoNode
 	}
 	var z full
@@ -186,9 +186,12 @@ func (t *Tree) applyDelete(h *proto.TxnHeader, path []byte) proto.ErrCode {
 	return proto.ErrOK
 }
 
+// A change that is older than the znode was made for one that had the path before: it
+// comes again, into a tree that holds it already.
+
 func (t *Tree) applySetData(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	id := t.lookup(op.Path)
-	if id == none {
+	if id == none || h.Zxid < t.nodes.at(id).czxid {
 		res.Err = proto.ErrNoNode
 		return
 	}
@@ -208,9 +211,9 @@ func (t *Tree) applySetData(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	t.fire(proto.EventNodeDataChanged, op.Path, n.acl)
 }
 
-func (t *Tree) applySetACL(op *proto.Txn, res *Result) {
+func (t *Tree) applySetACL(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	id := t.lookup(op.Path)
-	if id == none {
+	if id == none || h.Zxid < t.nodes.at(id).czxid {
 		res.Err = proto.ErrNoNode
 		return
 	}

@@ -214,6 +214,10 @@ func (o *overlay) settle(zxid proto.Zxid) {
 	}
 }
 
+// ForgetPromises drops everything that Prepare promised and that has not been applied:
+// the server has lost the right to say what comes next.
+func (t *Tree) ForgetPromises() { t.overlay.settle(1<<63 - 1) }
+
 // begin starts a trial: what is promised from now on can be taken back.
 func (o *overlay) begin() { o.trial, o.mark = true, len(o.promises) }
 

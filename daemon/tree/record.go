@@ -20,30 +20,35 @@ const (
 
 // appendRecord appends a znode's record.
 func (t *Tree) appendRecord(b []byte, n *node) []byte {
-	be := binary.BigEndian
 	var z full
 	t.load(n, &z)
-	name, flags := t.nameOf(n), byte(0)
-	if n.size&flagNull != 0 {
+	r := record{node: *n, history: z.history, pzxid: z.pzxid, cversion: z.cversion, name: t.nameOf(n), data: z.data}
+	return r.append(b, n.size&flagNull != 0)
+}
+
+// append appends the encoded record; null says that the data is null.
+func (r *record) append(b []byte, null bool) []byte {
+	be, flags := binary.BigEndian, byte(0)
+	if null {
 		flags |= recordNull
 	}
-	if z.owner != 0 {
+	if r.owner != 0 {
 		flags |= recordOwner
 	}
 	b = append(b, flags)
-	b = be.AppendUint32(b, uint32(n.parent))
-	b = be.AppendUint64(b, uint64(n.czxid))
-	b = be.AppendUint64(b, uint64(n.ctime))
-	if z.owner != 0 {
-		b = be.AppendUint64(b, uint64(z.owner))
+	b = be.AppendUint32(b, uint32(r.parent))
+	b = be.AppendUint64(b, uint64(r.czxid))
+	b = be.AppendUint64(b, uint64(r.ctime))
+	if r.owner != 0 {
+		b = be.AppendUint64(b, uint64(r.owner))
 	}
 	for _, v := range [...]int64{
-		int64(z.mzxid - n.czxid), int64(z.pzxid - n.czxid), int64(z.mtime - n.ctime),
-		int64(z.version), int64(z.cversion), int64(z.aversion), int64(n.acl), int64(len(name)),
+		int64(r.mzxid - r.czxid), int64(r.pzxid - r.czxid), int64(r.mtime - r.ctime),
+		int64(r.version), int64(r.cversion), int64(r.aversion), int64(r.acl), int64(len(r.name)),
 	} {
 		b = binary.AppendVarint(b, v)
 	}
-	return append(append(b, name...), z.data...)
+	return append(append(b, r.name...), r.data...)
 }
 
 // record is a decoded record: the fields of a znode, and what stands elsewhere.

@@ -305,3 +305,7 @@ func (t *Tree) stat(n *node, z *full) proto.Stat {
 	}
 	return s
 }
+
+// Advance makes a tree stand for history up to zxid, if it does not already: it was sent
+// as the state at zxid, below which it holds all that there is.
+func (t *Tree) Advance(zxid proto.Zxid) { t.last = max(t.last, zxid) }
