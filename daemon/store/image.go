@@ -62,7 +62,7 @@ func (s *Store) openImage() error {
 	if err != nil {
 		return s.hintImage(damaged(s.imageDir(), err))
 	}
-	s.image = &image{db: db}
+	s.setImage(&image{db: db})
 	b, err := db.Get([]byte{keyFormat}, nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
@@ -82,6 +82,12 @@ func (s *Store) openImage() error {
 	}
 	s.image.zxid = proto.Zxid(binary.BigEndian.Uint64(z))
 	return nil
+}
+
+func (s *Store) setImage(m *image) {
+	s.mu.Lock()
+	s.image = m
+	s.mu.Unlock()
 }
 
 func (s *Store) hintImage(err error) error {
@@ -236,7 +242,7 @@ func (s *Store) reviveImage() error {
 	}
 	s.image.close(s.log)
 	if err := s.openImage(); err != nil {
-		s.image = &image{dead: true}
+		s.setImage(&image{dead: true})
 		return s.failed(err)
 	}
 	return nil
@@ -249,5 +255,4 @@ func (m *image) close(log logrus.FieldLogger) {
 	if err := m.db.Close(); err != nil {
 		log.WithError(err).Warn("the image did not close cleanly")
 	}
-	m.db = nil
 }

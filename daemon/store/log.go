@@ -33,7 +33,7 @@ func (s *Store) forget() {
 	for _, seg := range s.read {
 		seg.close(s.log)
 	}
-	s.read, s.old = nil, nil
+	s.read, s.old, s.stale = nil, nil, nil
 }
 
 func (s *Store) readLog() error {
@@ -43,38 +43,43 @@ func (s *Store) readLog() error {
 	}
 	s.end = link{zxid: s.image.zxid}
 	var first *link
+	limit := noLimit
 	for i := len(seqs) - 1; i >= 0; i-- {
 		s.seq = max(s.seq, seqs[i])
 		dir := filepath.Join(s.opt.LogDir, segmentName(seqs[i]))
 		if first != nil && first.zxid <= s.image.zxid {
-			s.old = append(s.old, oldSegment{seq: seqs[i], dir: dir, bytes: diskUsage(s.fs, dir)})
+			s.old = append(s.old, oldSegment{seq: seqs[i], dir: dir, bytes: diskUsage(s.fs, dir), limit: limit})
 			continue
 		}
-		seg, head, err := s.checkSegment(seqs[i])
+		seg, head, err := s.checkSegment(seqs[i], limit)
 		if err != nil {
 			return s.hint(err)
 		}
-		if seg == nil { // nothing was ever appended to it
-			if err := s.fs.RemoveAll(dir); err != nil {
-				return err
-			}
+		s.tookHard(seg)
+		if seg.isCut {
+			limit = min(limit, seg.cut)
+		}
+		if seg.txns == 0 { // nothing was ever appended to it, or nothing of it counts
+			seg.close(s.log)
+			s.stale = append(s.stale, dir)
 			continue
 		}
-		if first != nil && seg.last != *first {
-			return s.hint(fmt.Errorf("%w: between %v in %s and the next segment, which follows %v, txns are missing",
-				ErrDamaged, seg.last.zxid, seg.dir, first.zxid))
+		s.read = append(s.read, seg)
+		if first != nil && seg.last != *first || first == nil && seg.limit != noLimit && seg.last.zxid != seg.limit {
+			return s.hint(fmt.Errorf("%w: after %v in %s txns are missing", ErrDamaged, seg.last.zxid, seg.dir))
 		}
 		first = &head
-		s.read = append(s.read, seg)
 	}
 	slices.Reverse(s.read)
 	slices.Reverse(s.old)
-	return s.joinImage(first)
+	return s.joinImage(first, limit)
 }
 
 // joinImage checks that log and image meet.
-func (s *Store) joinImage(first *link) error {
+func (s *Store) joinImage(first *link, limit proto.Zxid) error {
 	switch {
+	case first == nil && limit == s.image.zxid:
+		return nil // everything is in the image: the log is to begin behind it
 	case first == nil && s.image.zxid > 0:
 		return s.hint(fmt.Errorf("%w: %s has no log, but the image is at %v", ErrDamaged, s.opt.LogDir, s.image.zxid))
 	case first == nil:
@@ -116,29 +121,32 @@ func (s *Store) segments() ([]uint64, error) {
 	return seqs, nil
 }
 
-// checkSegment opens a segment and checks its chain. It returns nil for one without a
-// group, and else what its first group follows.
-func (s *Store) checkSegment(seq uint64) (*segment, link, error) {
+// checkSegment opens a segment and checks its chain up to limit. The link is what its
+// first group follows; a segment of which nothing counts has no txns.
+func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, error) {
 	seg, err := s.openSegment(seq, true)
 	if err != nil {
 		if s.unfinished(seq) {
-			return nil, link{}, nil
+			return new(segment), link{}, nil
 		}
 		return nil, link{}, err
 	}
+	seg.limit = limit
 	format, err := seg.db.Get([]byte{keyFormat}, nil)
 	if errors.Is(err, leveldb.ErrNotFound) {
-		seg.close(s.log)
-		return nil, link{}, nil
+		return seg, link{}, nil
 	}
 	if err == nil {
 		err = s.checkFormat(seg.dir, format)
+	}
+	if err == nil {
+		err = seg.readStart()
 	}
 	var head link
 	if err == nil {
 		head, err = seg.checkChain()
 	}
-	if err != nil || seg.txns == 0 {
+	if err != nil {
 		seg.close(s.log)
 		return nil, head, err
 	}
@@ -159,6 +167,9 @@ func (s *Store) unfinished(seq uint64) bool {
 
 func (seg *segment) checkChain() (head link, err error) {
 	err = seg.groups(func(g group) error {
+		if g.first > seg.limit {
+			return errStop
+		}
 		switch {
 		case seg.txns == 0:
 			head = g.prev
@@ -170,8 +181,14 @@ func (seg *segment) checkChain() (head link, err error) {
 		}
 		seg.last = link{g.last, g.sum}
 		seg.txns += g.count
+		if g.last > seg.limit {
+			seg.last = link{zxid: seg.limit}
+		}
 		return nil
 	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
 	return head, err
 }
 
@@ -180,11 +197,11 @@ func (seg *segment) checkChain() (head link, err error) {
 func (s *Store) Replay(after proto.Zxid, f func(zxid proto.Zxid, txn []byte) error) error {
 	for _, seg := range s.read {
 		err := seg.groups(func(g group) error {
-			if g.last <= after {
+			if g.last <= after || g.first > seg.limit {
 				return nil
 			}
 			return g.each(func(zxid proto.Zxid, txn []byte) error {
-				if zxid <= after {
+				if zxid <= after || zxid > seg.limit {
 					return nil
 				}
 				return f(zxid, txn)
@@ -205,7 +222,7 @@ func (s *Store) Replay(after proto.Zxid, f func(zxid proto.Zxid, txn []byte) err
 func (s *Store) retire(seg *segment, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.old = append(s.old, oldSegment{seg.seq, seg.dir, size, seg.last.zxid})
+	s.old = append(s.old, oldSegment{seg.seq, seg.dir, size, seg.last.zxid, seg.limit})
 }
 
 // Append makes a batch durable. When it returns without an error, every txn of the
@@ -275,7 +292,7 @@ func (s *Store) appendGroup(b *proto.LogBatch, from, to int) error {
 	s.end, s.cur.last = end, end
 	s.cur.txns += to - from
 	if s.next == nil && s.cur.bytes > s.opt.SegmentBytes/2 {
-		s.next = s.prepare(s.seq + 1)
+		s.next = s.prepare(s.seq+1, s.hard)
 	}
 	return nil
 }
@@ -285,18 +302,19 @@ func (s *Store) haveSegment() (err error) {
 	if s.cur != nil {
 		return nil
 	}
+	var seg *segment
 	if s.next != nil {
-		s.cur, err = s.next.wait()
+		seg, err = s.next.wait()
 		s.next = nil
 	} else {
-		s.cur, err = s.createSegment(s.seq + 1)
+		seg, err = s.createSegment(s.seq+1, s.hard, nil)
 	}
 	if err != nil {
-		s.cur = nil
 		return s.failed(err)
 	}
-	s.seq = s.cur.seq
-	return nil
+	s.setCurrent(seg)
+	s.seq = seg.seq
+	return s.putHard()
 }
 
 // closeCurrent turns the current segment into an old one. LevelDB takes its time to
@@ -322,11 +340,11 @@ type preparation struct {
 	err  error
 }
 
-func (s *Store) prepare(seq uint64) *preparation {
+func (s *Store) prepare(seq uint64, hard HardState) *preparation {
 	p := &preparation{done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.seg, p.err = s.createSegment(seq)
+		p.seg, p.err = s.createSegment(seq, hard, nil)
 	}()
 	return p
 }

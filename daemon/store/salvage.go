@@ -51,8 +51,13 @@ func (s *Store) wholeGroups(seq uint64, end *link) (whole [][]byte, last *link, 
 	}
 	defer seg.close(s.log)
 	last = end
+	if err := seg.readStart(); err != nil {
+		return nil, nil, false
+	}
+	s.tookHard(seg)
 	err = seg.groups(func(g group) error {
-		if last != nil && g.prev != *last {
+		cut := len(whole) == 0 && seg.isCut && g.prev.zxid == seg.cut && last != nil && seg.cut <= last.zxid
+		if last != nil && g.prev != *last && !cut {
 			return errStop
 		}
 		last = &link{g.last, g.sum}
@@ -80,7 +85,11 @@ func (s *Store) rewrite(seq uint64, whole [][]byte) error {
 	if len(whole) == 0 {
 		return nil
 	}
-	seg, err := s.createSegment(seq)
+	first, err := parseGroup(whole[0])
+	if err != nil {
+		return err
+	}
+	seg, err := s.createSegment(seq, s.hard, &first.prev.zxid)
 	if err != nil {
 		return err
 	}

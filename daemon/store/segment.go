@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 	"github.com/syndtr/goleveldb/leveldb"
@@ -20,6 +21,8 @@ import (
 const (
 	keyFormat = 'f' // format and stamp
 	keyGroup  = 'g' // + zxid of the first txn, 8 bytes
+	keyHard   = 'h' // the epochs
+	keyCut    = 'c' // zxid: of older segments, what is above does not count
 )
 
 // memSlack is what a segment's memory table has room for beyond the segment's size, so
@@ -34,7 +37,12 @@ type segment struct {
 	bytes int64 // appended
 	last  link  // of the newest group
 	txns  int
+	hard  HardState // as the segment holds it
+	cut   proto.Zxid
+	isCut bool
+	limit proto.Zxid // of what is read of it
 	batch leveldb.Batch
+	using sync.RWMutex // held for reading while the log is read behind the back of who writes it
 }
 
 func segmentName(seq uint64) string { return fmt.Sprintf("log-%010d", seq) }
@@ -64,16 +72,23 @@ func segmentOptions(size int64, readOnly bool) *opt.Options {
 	}
 }
 
-// createSegment makes an empty segment for new groups.
-func (s *Store) createSegment(seq uint64) (*segment, error) {
+// createSegment makes an empty segment for new groups. It holds the epochs and, unless cut
+// is nil, says up to where older segments count.
+func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*segment, error) {
 	dir := filepath.Join(s.opt.LogDir, segmentName(seq))
 	if err := s.fs.RemoveAll(dir); err != nil {
 		return nil, s.failed(err)
 	}
 	seg, err := s.openSegment(seq, false)
 	if err == nil {
-		err = seg.db.Put([]byte{keyFormat}, s.format(), &opt.WriteOptions{Sync: true})
-		if err != nil {
+		seg.hard = hard
+		seg.batch.Put([]byte{keyFormat}, s.format())
+		seg.batch.Put([]byte{keyHard}, hard.encode())
+		if cut != nil {
+			seg.cut, seg.isCut = *cut, true
+			seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(*cut)))
+		}
+		if err = seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: true}); err != nil {
 			seg.close(s.log)
 		}
 	}
@@ -99,7 +114,7 @@ func (s *Store) failed(err error) error {
 
 // openSegment opens a segment's database.
 func (s *Store) openSegment(seq uint64, readOnly bool) (*segment, error) {
-	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq))}
+	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq)), limit: noLimit}
 	stor, err := openStorage(s.fs, seg.dir, s.log, &s.fail, storageOptions{
 		reserve: s.opt.reserve(), readOnly: readOnly,
 	})
@@ -160,6 +175,8 @@ func (seg *segment) groups(f func(group) error) error {
 
 // close closes the segment's database.
 func (seg *segment) close(log logrus.FieldLogger) {
+	seg.using.Lock()
+	defer seg.using.Unlock()
 	if seg.db == nil {
 		return
 	}

@@ -81,8 +81,12 @@ type Store struct {
 	buf   []byte
 	next  *preparation
 	seq   uint64 // of the newest segment made
+	hard  HardState
+	known bool     // the epochs were found, or set
+	stale []string // segments of which nothing counts any more
 
 	mu     sync.Mutex // guards what follows, and old
+	newest *segment   // cur, for those who read the log meanwhile
 	status Status
 }
 
@@ -92,6 +96,7 @@ type oldSegment struct {
 	dir   string
 	bytes int64
 	last  proto.Zxid // of its newest txn; 0 if it was not read since the start
+	limit proto.Zxid // what is above does not count
 }
 
 // Status is what the store tells of itself.
@@ -132,18 +137,24 @@ func (s *Store) open() error {
 		}
 		s.locks = append(s.locks, l)
 	}
+	if err := s.finishInstall(); err != nil {
+		return err
+	}
 	if err := s.openImage(); err != nil {
 		return err
 	}
 	if err := s.openLog(); err != nil {
 		return err
 	}
-	cur, err := s.createSegment(s.seq + 1)
+	cur, err := s.createSegment(s.seq+1, s.hard, &s.end.zxid)
 	if err != nil {
 		return err
 	}
 	s.seq++
-	s.cur = cur
+	s.setCurrent(cur)
+	if err := s.sweepLog(); err != nil {
+		return err
+	}
 	s.status.LastLogged, s.status.ImageZxid = s.end.zxid, s.image.zxid
 	return nil
 }

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Snapshot is the image as it was at some moment, whatever is written afterwards.
+type Snapshot struct {
+	Zxid proto.Zxid
+	dir  string
+	snap *leveldb.Snapshot
+}
+
+// SnapshotImage takes a snapshot of the image. It takes no time, whatever the image holds,
+// and should be released.
+func (s *Store) SnapshotImage() (*Snapshot, error) {
+	s.mu.Lock()
+	m := s.image
+	s.mu.Unlock()
+	if m == nil || m.db == nil {
+		return nil, fmt.Errorf("%w: the image is being replaced", ErrInUse)
+	}
+	snap, err := m.db.GetSnapshot()
+	if err != nil {
+		return nil, damaged(s.imageDir(), err)
+	}
+	z, err := snap.Get([]byte{keyZxid}, nil)
+	if err != nil || len(z) != 8 {
+		snap.Release()
+		return nil, fmt.Errorf("%w: %s does not tell its zxid", ErrDamaged, s.imageDir())
+	}
+	return &Snapshot{proto.Zxid(binary.BigEndian.Uint64(z)), s.imageDir(), snap}, nil
+}
+
+// Release lets go of the snapshot.
+func (n *Snapshot) Release() { n.snap.Release() }
+
+// Read calls f for every record. key and value are good during the call.
+func (n *Snapshot) Read(f func(key, value []byte) error) error {
+	it := n.snap.NewIterator(util.BytesPrefix([]byte{keyRecord}), nil)
+	defer it.Release()
+	for it.Next() {
+		if err := f(it.Key()[1:], it.Value()); err != nil {
+			return err
+		}
+	}
+	return damaged(n.dir, it.Error())
+}
