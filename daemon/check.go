@@ -28,7 +28,7 @@ func Check(cfg *config.Config, log logrus.FieldLogger, acceptLoss bool) (zxid pr
 	if err != nil {
 		return 0, err
 	}
-	t, err := server.Recover(st, tree.Options{Match: schemes, ExtendedTypes: cfg.ExtendedTypes}, log, nil)
+	t, err := server.Recover(st, tree.Options{Match: schemes, ExtendedTypes: cfg.ExtendedTypes}, log, nil, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -24,12 +24,11 @@ import (
 
 // Exit codes of the process.
 const (
-	ExitOK       = 0
-	ExitFailure  = 1  // unexpected
-	ExitDataDir  = 3  // a data directory is damaged, foreign or in use
-	ExitPort     = 14 // a port cannot be bound
-	ExitConfig   = 78 // the configuration is wrong; see sysexits.h
-	standaloneID = 1  // the server id in session ids
+	ExitOK      = 0
+	ExitFailure = 1  // unexpected
+	ExitDataDir = 3  // a data directory is damaged, foreign or in use
+	ExitPort    = 14 // a port cannot be bound
+	ExitConfig  = 78 // the configuration is wrong; see sysexits.h
 )
 
 // ErrPort says that an address cannot be listened on.
@@ -117,20 +116,22 @@ func (p *process) newServer(notify *notifier) error {
 	if err != nil {
 		return err
 	}
-	t, err := server.Recover(p.store, tree.Options{
+	options := tree.Options{
 		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
 		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
-	}, p.log, notify.recovering)
+	}
+	found, quorum := p.quorum()
+	t, err := server.Recover(p.store, options, p.log, notify.recovering, found.Suffix)
 	if err != nil {
 		return err
 	}
 	ms := func(n int) proto.Millis { return proto.Millis(n) }
 	r := replica.New(replica.Config{
-		ServerID: standaloneID, TickTime: ms(p.cfg.TickTime),
+		ServerID: p.cfg.ServerID, TickTime: ms(p.cfg.TickTime),
 		MinTimeout: ms(p.cfg.MinSessionTimeout), MaxTimeout: ms(p.cfg.MaxSessionTimeout),
 		ReapInterval: ms(p.cfg.ContainerEvery), ReapPerMinute: p.cfg.ContainerPerMin,
-		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes,
-	}, server.Now(), t)
+		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
+	}, server.Now(), t, found)
 	p.words = admin.New(p, p.cfg.Words)
 	p.server, err = server.New(server.Options{
 		Ports: cnxn.Options{
@@ -138,7 +139,8 @@ func (p *process) newServer(notify *notifier) error {
 			Backlog:   p.cfg.Backlog, MaxFrame: p.cfg.MaxFrame, Limits: p.limits(),
 			FirstFrame: time.Duration(p.cfg.SessionlessTime) * time.Millisecond, Log: p.log,
 		},
-		Replica: r, Store: p.store, Outstanding: int64(p.cfg.OutstandingLimit), Log: p.log,
+		Replica: r, Store: p.store, Tree: options, Quorum: quorum, Log: p.log,
+		Outstanding: int64(p.cfg.OutstandingLimit),
 		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {

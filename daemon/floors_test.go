@@ -16,19 +16,23 @@ const module = "github.com/zkd-project/zkd/daemon/"
 
 // floors says which of the daemon's packages each one may import. Imports point down.
 var floors = map[string]string{
-	"jute":     "",
-	"proto":    "jute",
-	"ensemble": "",
-	"tree":     "jute proto",
-	"auth":     "proto",
-	"store":    "proto",
-	"cnxn":     "proto",
-	"replica":  "jute proto tree",
-	"server":   "cnxn proto replica store tree",
-	"admin":    "proto replica tree",
-	"config":   "",
-	"client":   "jute proto",
-	".":        "admin auth cnxn config proto replica server store tree",
+	"jute":      "",
+	"ensemble":  "",
+	"proto":     "jute",
+	"zab":       "ensemble jute proto",
+	"tree":      "jute proto",
+	"zkfile":    "jute proto",
+	"auth":      "proto",
+	"store":     "proto",
+	"transport": "ensemble proto",
+	"cnxn":      "proto",
+	"replica":   "jute proto tree zab",
+	"sim":       "ensemble jute proto replica tree zab",
+	"server":    "cnxn proto replica store transport tree zab zkfile",
+	"admin":     "proto replica tree",
+	"config":    "ensemble",
+	"client":    "jute proto",
+	".":         "admin auth cnxn config proto replica server store transport tree zab",
 }
 
 // pure packages decide; they know no clock, no file, no socket and no goroutine.

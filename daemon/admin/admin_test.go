@@ -10,6 +10,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // backend answers for a replica without a server around it.
@@ -24,7 +25,7 @@ func newBackend(t *testing.T) *backend {
 	now := replica.Now{Wall: 1_000_000, Mono: 1000}
 	return &backend{replica.New(replica.Config{
 		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000, ReapInterval: 60000, ReapPerMinute: 100, Auth: s,
-	}, now, tree.New(tree.Options{Match: s}))}
+	}, now, tree.New(tree.Options{Match: s}), zab.Recovered{})}
 }
 
 func (*backend) Info() Info {
@@ -50,7 +51,7 @@ func (b *backend) open() {
 	b.r.Input(b.Now(), c, req.Append(nil))
 	var e replica.Effects
 	b.r.Effects(&e)
-	b.r.Durable(b.Now(), e.Log.Last())
+	b.r.Durable(b.Now(), e.Writes[0].Pos)
 }
 
 func TestAnswers(t *testing.T) {

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/zkd-project/zkd/daemon/ensemble"
+
 // Config is a server's settings. Times are milliseconds, sizes are bytes.
 type Config struct {
 	File string // that was read
@@ -14,6 +16,19 @@ type Config struct {
 	MinSessionTimeout int // 2 ticks if it is not set
 	MaxSessionTimeout int // 20 ticks if it is not set
 	SessionlessTime   int
+
+	// Ensemble lists the servers of an ensemble; it is nil for a server on its own.
+	Ensemble       *ensemble.Config
+	ServerID       int64 // of this server in the ensemble, from the file myid
+	InitLimit      int
+	SyncLimit      int
+	Standalone     bool
+	PeerType       string
+	ListenAll      bool
+	ConnectTimeout int
+	MinNotify      int
+	MaxNotify      int
+	WindowTxns     int
 
 	MaxClientCnxns   int
 	MaxCnxns         int

@@ -84,7 +84,8 @@ func TestErrors(t *testing.T) {
 		"dataDir=/d\nenforceQuota=maybe\n":                     `:2: enforceQuota: "maybe" is neither true nor false`,
 		"dataDir=/d\ntickTime=2s\n":                            `:2: tickTime: "2s" is not a whole number`,
 		"dataDir=/d\nminSessionTimeout=9\nmaxSessionTimeout=8": ":2: minSessionTimeout: 9 is above maxSessionTimeout",
-		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":         "the file lists 2 servers",
+		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":         "/d/myid",
+		"dataDir=/d\nserver.1=a:1:2\nserver.2=a:1:3\n":         "servers 1 and 2 both have the address a:1",
 		"dataDir=/d\nenforce.auth.enabled=true\n":              "enforce.auth.schemes: must be set",
 	} {
 		_, err := Load(write(t, text))

@@ -22,6 +22,25 @@ var keys = []Key{
 		Help: "Shortest session timeout in milliseconds; -1 is two ticks.", field: func(c *Config) any { return &c.MinSessionTimeout }},
 	{Name: "maxSessionTimeout", Kind: Number, Default: "-1", Min: -1, Max: maxInt, Class: Effective,
 		Help: "Longest session timeout in milliseconds; -1 is twenty ticks.", field: func(c *Config) any { return &c.MaxSessionTimeout }},
+	{Name: "initLimit", Kind: Number, Default: "10", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Ticks that a server of an ensemble may take to synchronize with its leader.", field: func(c *Config) any { return &c.InitLimit }},
+	{Name: "syncLimit", Kind: Number, Default: "5", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Ticks that a leader and a server that follows it may hear nothing of each other.", field: func(c *Config) any { return &c.SyncLimit }},
+	{Name: "standaloneEnabled", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Run on its own where server.N lists a single server.", field: func(c *Config) any { return &c.Standalone }},
+	{Name: "peerType", Kind: Text, Class: Effective,
+		Help: "This server's role, participant or observer, which must agree with server.N.", field: func(c *Config) any { return &c.PeerType }},
+	{Name: "quorumListenOnAllIPs", Kind: Bool, Default: "false", Class: Effective,
+		Help: "Listen for other servers on all addresses.", field: func(c *Config) any { return &c.ListenAll }},
+	{Name: "cnxTimeout", Kind: Number, Default: "5000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Milliseconds in which a connection to another server must be made.", field: func(c *Config) any { return &c.ConnectTimeout }},
+	{Name: "fastleader.minNotificationInterval", Kind: Number, Default: "200", Min: 1, Max: maxInt, Class: Effective,
+		Help:  "Milliseconds after which an unanswered vote is sent again, and for which an election waits for better votes.",
+		field: func(c *Config) any { return &c.MinNotify }},
+	{Name: "fastleader.maxNotificationInterval", Kind: Number, Default: "60000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Longest pause between votes that are sent again, in milliseconds.", field: func(c *Config) any { return &c.MaxNotify }},
+	{Name: "commitLogCount", Kind: Number, Default: "10000", Min: 500, Max: maxInt, Class: Effective,
+		Help: "Committed transactions that are kept in memory for servers that lack them.", field: func(c *Config) any { return &c.WindowTxns }},
 	{Name: "nio.sessionlessCnxnTimeout", Kind: Number, Default: "10000", Min: 1, Max: maxInt, Class: Effective,
 		Help: "Milliseconds until a connection that opens no session is closed.", field: func(c *Config) any { return &c.SessionlessTime }},
 	{Name: "maxClientCnxns", Kind: Number, Default: "60", Min: 0, Max: maxInt, Class: Effective, Reload: true,
@@ -73,12 +92,11 @@ var keys = []Key{
 // later are settings of features that this version lacks.
 var later = []struct{ help, names string }{
 	{"Concerns ensembles of several servers.",
-		"initLimit syncLimit connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch leaderServes electionAlg cnxTimeout " +
-			"quorumCnxnTimeoutMs fastleader.minNotificationInterval fastleader.maxNotificationInterval electionPortBindRetry " +
-			"quorumListenOnAllIPs tcpKeepAlive leaderConnectDelayDuringRetryMs standaloneEnabled dynamicConfigFile " +
-			"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled peerType " +
+		"connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch leaderServes electionAlg " +
+			"quorumCnxnTimeoutMs electionPortBindRetry tcpKeepAlive leaderConnectDelayDuringRetryMs dynamicConfigFile " +
+			"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled " +
 			"observer.reconnectDelayMs observer.election.DelayMs observerMasterPort observerMaster.sizeLimit syncEnabled " +
-			"observer.syncEnabled leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath commitLogCount " +
+			"observer.syncEnabled leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath " +
 			"snapshotSizeFactor localSessionsEnabled localSessionsUpgradingEnabled readonlymode.enabled db.autocreate " +
 			"messageTracker.BufferSize messageTracker.Enabled enableEagerACLCheck"},
 	{"Concerns TLS and SASL.",

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
+
+	"github.com/zkd-project/zkd/daemon/ensemble"
 )
 
 // ErrConfig says that the configuration is wrong; its text tells what and where.
@@ -47,7 +49,7 @@ type loader struct {
 	known    map[string]*Key   // by every spelling
 	source   map[string]string // by name
 	warnings []string
-	servers  int
+	members  []ensemble.Setting
 }
 
 // Load reads a file, its drop-ins and the environment.
@@ -137,8 +139,9 @@ func (l *loader) warn(format string, args ...any) {
 // stranger deals with a key that has no row.
 func (l *loader) stranger(e entry) {
 	if dynamic.MatchString(e.key) {
-		if strings.HasPrefix(e.key, "server.") {
-			l.servers++
+		if ensemble.Concerns(e.key) {
+			l.members = append(l.members, ensemble.Setting{Key: e.key, Value: e.value})
+			l.source[e.key] = fmt.Sprintf("%s:%d", e.file, e.line)
 		}
 		return
 	}
@@ -244,9 +247,9 @@ func (c *Config) check(l *loader) error {
 			c.MinSessionTimeout, c.MaxSessionTimeout)
 	case c.EnforceAuth && len(c.AuthSchemes) == 0:
 		return wrong("enforce.auth.schemes", "must be set where enforce.auth.enabled is true, for example to digest")
-	case l.servers > 1:
-		return wrong("server.N", "this version runs one server on its own; "+
-			"the file lists %d servers. Remove the server lines, or keep Apache's servers for this ensemble", l.servers)
+	}
+	if err := c.join(l); err != nil {
+		return err
 	}
 	if !c.ForceSync {
 		c.Warnings = append(c.Warnings,

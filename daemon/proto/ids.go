@@ -12,6 +12,9 @@ func MakeZxid(epoch Epoch, counter uint32) Zxid { return Zxid(int64(epoch)<<32 |
 // Epoch is the leadership under which the proposal was made.
 func (z Zxid) Epoch() Epoch { return Epoch(z >> 32) }
 
+// Epoch64 is Epoch in the width in which servers exchange it.
+func (z Zxid) Epoch64() int64 { return int64(z) >> 32 }
+
 // Counter is the proposal's number within its epoch.
 func (z Zxid) Counter() uint32 { return uint32(z) }
 

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // Now is the time of an input. Wall time goes into transactions and session ids,
@@ -33,13 +35,15 @@ type Config struct {
 	ReconfigEnabled bool // tells only which error a server on its own answers reconfig with
 
 	Auth Authenticator
+	Zab  zab.Config // without an ensemble the server is on its own
 }
 
 // Effects is what a replica wants done.
 type Effects struct {
-	// Log is to be appended to the log and made durable, then reported by Durable.
-	// It is nil if there is nothing to log. It stays valid until it has been reported.
-	Log *proto.LogBatch
+	zab.Effects
+	// Install is the tree that a write of the kind WriteInstall makes durable. Nothing
+	// changes it before that write has been reported.
+	Install *tree.Tree
 	// Conns have output, or are to be closed. Each is listed once.
 	Conns []*Conn
 }

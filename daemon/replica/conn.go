@@ -36,6 +36,8 @@ type Conn struct {
 	peer     proto.ID
 	timeout  proto.Millis // negotiated
 	requests fifo
+	closing  bool   // its closeSession is under way: no more requests
+	hello    []byte // a connect request that has to wait
 }
 
 // ConnStats is what the word "cons" shows of a connection. Latencies are milliseconds.
@@ -98,9 +100,20 @@ type item struct {
 	xid   int32
 	op    proto.Op
 	code  proto.ErrCode // of an auth request, which is decided when it arrives
-	since proto.Millis  // arrival
-	ids   []proto.ID    // who the client was on arrival
+	wait  waiting
+	since proto.Millis // arrival
+	ids   []proto.ID   // who the client was on arrival
 }
+
+// waiting is what an item waits for besides those before it.
+type waiting uint8
+
+const (
+	waitTurn waiting = iota // nothing
+	waitHeld                // a server that leads: it is a write or a sync that has not been sent on
+	waitTxn                 // its transaction
+	waitSync                // the leader's answer to its sync, or the commit of zxid
+)
 
 // fifo holds a connection's items and the frames of its deferred requests.
 type fifo struct {

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 
+	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -11,7 +12,15 @@ import (
 // anybody's connection is closed on its account.
 func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 	var req proto.ConnectRequest
-	if req.Decode(frame) != nil || req.LastZxidSeen > r.tree.LastZxid() {
+	if req.Decode(frame) != nil {
+		r.abort(c)
+		return
+	}
+	if !r.zab.Serving() {
+		r.hold(now, c, frame)
+		return
+	}
+	if req.LastZxidSeen > r.lastZxid() {
 		r.abort(c)
 		return
 	}
@@ -22,11 +31,25 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		return
 	}
 	password := req.Session.Password()
-	s := r.sessions.byID[req.Session]
-	if s == nil || s.closing || !bytes.Equal(password[:], req.Password) {
+	if !bytes.Equal(password[:], req.Password) {
 		r.refuse(c)
 		return
 	}
+	if !r.zab.Leads() {
+		r.revalidate(c, req.Session)
+		return
+	}
+	s := r.sessions.byID[req.Session]
+	if s == nil || s.closing {
+		r.refuse(c)
+		return
+	}
+	s.owner = r.cfg.ServerID
+	r.resume(now, c, s)
+}
+
+// resume gives a session that exists to a new connection.
+func (r *Replica) resume(now Now, c *Conn, s *session) {
 	if s.conn != nil {
 		r.abort(s.conn)
 	}
@@ -38,10 +61,20 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 func (r *Replica) open(now Now, c *Conn) {
 	c.phase = phaseOpening
 	id := r.sessions.nextID()
-	r.caller = r.callerOf(c, c.IDs)
-	r.req = proto.Request{Op: proto.OpCreateSession, Mode: int32(c.timeout)}
-	zxid := r.propose(now, proto.TxnHeader{Session: id, Type: proto.OpCreateSession}, c, proto.ErrOK)
-	c.requests.push(item{zxid: zxid, op: proto.OpCreateSession, since: now.Mono}, nil)
+	it := item{op: proto.OpCreateSession, since: now.Mono, wait: waitTxn}
+	if r.zab.Leads() {
+		r.caller = r.callerOf(c, c.IDs)
+		r.req = proto.Request{Op: proto.OpCreateSession, Mode: int32(c.timeout)}
+		r.sessions.owners[id] = r.cfg.ServerID
+		it.zxid = r.propose(now, proto.TxnHeader{Session: id, Type: proto.OpCreateSession}, c, proto.ErrOK)
+	} else {
+		r.quorum.opening[id] = c
+		r.forward(id, &it, jute.AppendInt(nil, int32(c.timeout)))
+	}
+	if c.phase != phaseOpening {
+		return
+	}
+	c.requests.push(it, nil)
 	r.stats.Outstanding++
 }
 
@@ -72,6 +105,10 @@ func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
 	s := r.sessions.byID[txn.Session]
 	if s == nil {
 		s = r.sessions.add(now, txn.Session, proto.Millis(txn.Timeout))
+	}
+	if owner := r.sessions.owners[s.id]; owner != 0 {
+		s.owner = owner
+		delete(r.sessions.owners, s.id)
 	}
 	if c == nil || c.phase != phaseOpening {
 		return
@@ -105,7 +142,7 @@ func (r *Replica) sessionClosed(now Now, txn *proto.Txn, c *Conn) {
 	r.sessions.remove(s)
 	if c != nil && c.live() {
 		it := c.requests.first()
-		c.Out.Reply(it.xid, it.zxid, proto.ErrOK)
+		c.Out.Reply(it.xid, txn.Zxid, proto.ErrOK)
 		r.answered(now, c, it.op, it.xid, it.since)
 		r.finish(c)
 		return

@@ -3,6 +3,7 @@ package replica
 import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // Replica is one server's state machine. See the package documentation.
@@ -15,9 +16,10 @@ type Replica struct {
 	reaper   reaper
 	stats    Stats
 
-	log     logQueue
+	zab     *zab.Peer
 	pending pendingQueue
 	touched []*Conn
+	quorum  quorum
 
 	// Scratch space of one step.
 	req    proto.Request
@@ -27,28 +29,34 @@ type Replica struct {
 	event  proto.Out
 }
 
-// pendingTxn is a transaction that is on its way to the log.
+// pendingTxn is a transaction that this server proposed.
 type pendingTxn struct {
-	conn  *Conn // waits for the reply; nil for the server's own
-	batch *proto.LogBatch
-	entry int
-	zxid  proto.Zxid
+	conn *Conn // waits for the reply; nil for the server's own and for learners'
+	zxid proto.Zxid
 }
 
-// New makes the replica of a server whose tree holds everything that its log holds.
-// Every session that the tree knows gets a full timeout from now on.
-func New(cfg Config, now Now, t *tree.Tree) *Replica {
-	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime)}
+// New makes the replica of a server whose tree and log are as found. Every session that
+// the tree knows gets a full timeout from now on.
+func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
+	found.Committed = t.LastZxid()
+	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime), zab: zab.New(cfg.Zab, found)}
 	r.sessions.lastID = firstID(cfg.ServerID, now.Wall) - 1
-	t.Sessions(func(id proto.SessionID, timeout int32) {
+	r.quorum.reset()
+	r.loadSessions(now)
+	r.reaper.next = now.Mono + cfg.ReapInterval
+	r.zab.Start(now.Mono)
+	r.settle(now)
+	return r
+}
+
+// loadSessions takes over the sessions that the tree knows.
+func (r *Replica) loadSessions(now Now) {
+	r.tree.Sessions(func(id proto.SessionID, timeout int32) {
 		r.sessions.add(now, id, proto.Millis(timeout))
 		if id>>56 == r.sessions.lastID>>56 && id > r.sessions.lastID {
 			r.sessions.lastID = id
 		}
 	})
-	r.log.last = t.LastZxid()
-	r.reaper.next = now.Mono + cfg.ReapInterval
-	return r
 }
 
 // Tree is the replica's tree, to be read between steps.
@@ -90,6 +98,7 @@ func (r *Replica) retire(c *Conn) {
 	r.tree.DropWatcher(c.watcher)
 	r.stats.Outstanding -= int64(c.requests.len())
 	c.requests = fifo{}
+	c.hello = nil
 	if c.session != nil && c.session.conn == c {
 		c.session.conn = nil
 	}
@@ -120,7 +129,8 @@ func (r *Replica) touch(c *Conn) {
 // Effects moves what the steps since the last call brought up into e. The caller owns
 // e.Conns until it calls again with the same e.
 func (r *Replica) Effects(e *Effects) {
-	e.Log = r.log.take()
+	r.zab.Effects(&e.Effects)
+	r.takeInstall(e)
 	e.Conns, r.touched = r.touched, e.Conns[:0]
 	for _, c := range e.Conns {
 		c.touched = false
@@ -132,34 +142,47 @@ func (r *Replica) Effects(e *Effects) {
 // zxid all the same, as every write does that reaches a leader. c waits for the reply;
 // it is nil for the server's own requests.
 func (r *Replica) propose(now Now, h proto.TxnHeader, c *Conn, code proto.ErrCode) proto.Zxid {
-	h.Zxid, h.Time = r.log.last+1, now.Wall
+	next, ok := r.zab.NextZxid()
+	if !ok {
+		// The epoch has run out of numbers: the next one begins, with all sessions.
+		r.zab.Leave(now.Mono, "the epoch's zxids are used up")
+		r.settle(now)
+		return 0
+	}
+	h.Zxid, h.Time = next, now.Wall
 	if code != proto.ErrOK {
 		h.Type = proto.OpError
 		r.txn = proto.Txn{TxnHeader: h, Err: code}
 	} else {
-		if c == nil {
-			r.caller = tree.Caller{}
-		}
 		r.caller.Session = h.Session
 		r.tree.Prepare(h, &r.caller, &r.req, &r.txn)
 	}
-	batch := r.log.add(h.Zxid, &r.txn)
-	r.pending.push(pendingTxn{c, batch, batch.Len() - 1, h.Zxid})
+	r.zab.Propose(&r.txn)
+	r.pending.push(pendingTxn{c, h.Zxid})
 	return h.Zxid
 }
 
-// Durable tells that every transaction up to zxid is durable in this server's log. A
-// server on its own is its own quorum, so they are committed with it.
-func (r *Replica) Durable(now Now, zxid proto.Zxid) {
-	for r.pending.len() > 0 && r.pending.first().zxid <= zxid {
-		p := *r.pending.first()
-		r.pending.pop()
-		if err := r.txn.Decode(p.batch.Txn(p.entry)); err != nil {
-			panic("replica: a transaction of its own does not decode: " + err.Error())
-		}
-		r.apply(now, &r.txn, p.conn)
+// Durable tells that every write up to a position is durable.
+func (r *Replica) Durable(now Now, pos uint64) {
+	if q := &r.quorum; q.snap != nil && q.installAt != 0 && pos >= q.installAt {
+		r.install(now)
 	}
-	r.log.release(zxid)
+	r.zab.Durable(now.Mono, pos)
+	r.settle(now)
+}
+
+// settle applies what has been committed, and takes notice of a new role.
+func (r *Replica) settle(now Now) {
+	r.zab.Settle()
+	for b, ok := r.zab.Next(); ok; b, ok = r.zab.Next() {
+		if err := r.txn.Decode(b); err != nil {
+			panic("replica: a committed transaction does not decode: " + err.Error())
+		}
+		r.apply(now, &r.txn, r.waiterFor(&r.txn))
+		r.paySyncs(now)
+	}
+	r.zab.Applied()
+	r.changeRole(now)
 }
 
 // apply makes a committed transaction take effect: watch events go out first, then the
@@ -179,9 +202,14 @@ func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 		return
 	}
 	it := c.requests.first()
-	if it.zxid != txn.Zxid {
+	if it.wait != waitTxn {
 		panic("replica: " + txn.Zxid.String() + " is not the write that its connection waits for")
 	}
+	if txn.Type == proto.OpError && txn.Err == proto.ErrSessionMoved {
+		r.abort(c)
+		return
+	}
+	it.zxid = txn.Zxid
 	r.answerWrite(now, c, it)
 	r.drain(now, c)
 }
@@ -235,7 +263,16 @@ func (r *Replica) deliver(zxid proto.Zxid) {
 // Tick tells that time has passed: sessions expire, containers and TTL znodes are reaped.
 func (r *Replica) Tick(now Now) {
 	const expiredPerTick = 2000
+	r.zab.Tick(now.Mono)
+	r.settle(now)
+	if !r.zab.Leads() {
+		r.tickQuorum(now)
+		return
+	}
 	r.sessions.expired(now, expiredPerTick, func(s *session) {
+		if !r.zab.Leads() {
+			return
+		}
 		r.stats.Expired++
 		r.closeSession(now, s)
 	})
@@ -245,7 +282,7 @@ func (r *Replica) Tick(now Now) {
 // closeSession has a session closed on the server's own account.
 func (r *Replica) closeSession(now Now, s *session) {
 	s.closing = true
-	r.req = proto.Request{Op: proto.OpCloseSession}
+	r.req, r.caller = proto.Request{Op: proto.OpCloseSession}, tree.Caller{}
 	r.propose(now, proto.TxnHeader{Session: s.id, Type: proto.OpCloseSession}, nil, proto.ErrOK)
 }
 
@@ -267,8 +304,10 @@ func (r *Replica) reap(now Now) {
 		})
 	}
 	for len(p.due) > 0 && p.after <= now.Mono {
-		r.req = proto.Request{Op: proto.OpDeleteContainer, Path: []byte(p.due[0])}
-		r.propose(now, proto.TxnHeader{Type: proto.OpDeleteContainer}, nil, proto.ErrOK)
+		r.req, r.caller = proto.Request{Op: proto.OpDeleteContainer, Path: []byte(p.due[0])}, tree.Caller{}
+		if r.propose(now, proto.TxnHeader{Type: proto.OpDeleteContainer}, nil, proto.ErrOK) == 0 {
+			return
+		}
 		p.due = p.due[1:]
 		p.after += max(60_000/proto.Millis(max(r.cfg.ReapPerMinute, 1)), 1)
 	}

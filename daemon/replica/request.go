@@ -42,14 +42,14 @@ func (r *Replica) request(now Now, c *Conn, frame []byte) {
 	case !r.cfg.Auth.Satisfied(c.IDs):
 		r.inTurn(now, c, item{xid: r.req.Xid, op: proto.OpError, code: proto.ErrRequireSASLAuth}, nil)
 		return
-	case c.session.closing:
+	case c.closing || c.session.closing:
 		return // as every server does: the reply of the closing is the last one
 	}
 	r.sessions.touch(now, c.session)
-	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs}
+	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs, since: now.Mono}
 	if it.op.IsWrite() && clientMayWrite(it.op) {
 		if r.req.DecodeBody(body) == nil {
-			r.write(now, c)
+			r.write(now, c, it, body)
 			return
 		}
 		// Nothing that could be a transaction: it is refused in its turn, as a read would be.
@@ -64,24 +64,60 @@ func clientMayWrite(op proto.Op) bool {
 	return op != proto.OpCreateSession && op != proto.OpDeleteContainer
 }
 
-// write proposes a client's write, which has been decoded.
-func (r *Replica) write(now Now, c *Conn) {
-	r.caller = r.callerOf(c, c.IDs)
-	code := proto.ErrOK
-	if r.req.Op == proto.OpReconfig {
-		code = proto.ErrReconfigDisabled
-		if r.cfg.ReconfigEnabled {
-			code = proto.ErrUnimplemented
-		}
-	}
-	h := proto.TxnHeader{Session: c.session.id, Cxid: r.req.Xid, Type: r.req.Op}
-	it := item{xid: r.req.Xid, op: r.req.Op, since: now.Mono}
+// write sends a client's write on its way, which r.req holds decoded. body is kept if it
+// cannot go yet.
+func (r *Replica) write(now Now, c *Conn, it item, body []byte) {
 	if it.op == proto.OpCloseSession {
-		c.session.closing = true
+		c.closing = true
 	}
-	it.zxid = r.propose(now, h, c, code)
-	c.requests.push(it, nil)
+	if r.start(now, c, &it, body) {
+		body = nil
+	}
+	if c.phase == phaseClosed {
+		return
+	}
+	c.requests.push(it, body)
 	r.stats.Outstanding++
+}
+
+// start proposes the write r.req, or forwards it to the leader. It returns false, and the
+// item is held, if nobody leads.
+func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
+	it.wait = waitHeld
+	if !r.zab.Serving() {
+		return false
+	}
+	if !r.zab.Leads() {
+		if r.forward(c.session.id, it, body) {
+			it.wait = waitTxn
+		}
+		return it.wait == waitTxn
+	}
+	r.caller = r.callerOf(c, it.ids)
+	code := r.mayWrite(c.session, r.cfg.ServerID, r.req.Op)
+	it.zxid = r.propose(now, proto.TxnHeader{Session: c.session.id, Cxid: it.xid, Type: it.op}, c, code)
+	if it.zxid == 0 {
+		return false
+	}
+	it.wait = waitTxn
+	return true
+}
+
+// mayWrite checks that a session may write through a server.
+func (r *Replica) mayWrite(s *session, server int64, op proto.Op) proto.ErrCode {
+	switch {
+	case s == nil || s.closing:
+		return proto.ErrSessionExpired
+	case s.owner != server:
+		return proto.ErrSessionMoved
+	case op == proto.OpReconfig && !r.cfg.ReconfigEnabled:
+		return proto.ErrReconfigDisabled
+	case op == proto.OpReconfig:
+		return proto.ErrUnimplemented
+	case op == proto.OpCloseSession:
+		s.closing = true
+	}
+	return proto.ErrOK
 }
 
 // inTurn answers a request that is no write once everything before it has been
@@ -91,7 +127,10 @@ func (r *Replica) inTurn(now Now, c *Conn, it item, body []byte) {
 	if it.code != proto.ErrOK {
 		c.phase = phaseLast
 	}
-	if c.requests.len() > 0 {
+	if it.op == proto.OpSync && it.code == proto.ErrOK {
+		r.sync(now, c, &it, body)
+	}
+	if c.requests.len() > 0 || it.wait != waitTurn {
 		c.requests.push(it, body)
 		r.stats.Outstanding++
 		return
@@ -136,7 +175,7 @@ func addIDs(have, more []proto.ID) []proto.ID {
 
 // drain serves the requests of c up to its next unfinished write.
 func (r *Replica) drain(now Now, c *Conn) {
-	for c.requests.len() > 0 && c.requests.first().zxid == 0 {
+	for c.requests.len() > 0 && r.ready(c.requests.first()) {
 		it := *c.requests.first()
 		r.serve(now, c, &it, c.requests.frame(&it))
 		if !c.live() {

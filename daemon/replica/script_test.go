@@ -12,6 +12,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // fakeAuth knows the scheme "digest" with the password "pw", and no other.
@@ -48,7 +49,7 @@ type world struct {
 	r     *replica.Replica
 	now   replica.Now
 	conns map[string]*replica.Conn
-	log   []*proto.LogBatch
+	log   []zab.Write
 	out   strings.Builder
 }
 
@@ -63,7 +64,7 @@ func (w *world) start(t *tree.Tree) {
 	w.r = replica.New(replica.Config{
 		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000,
 		ReapInterval: 60_000, ReapPerMinute: 10_000, Auth: w.auth,
-	}, w.now, t)
+	}, w.now, t, zab.Recovered{})
 }
 
 func TestScripts(t *testing.T) {
@@ -110,9 +111,9 @@ func (w *world) line(f []string) {
 func (w *world) durable() {
 	w.effects()
 	for len(w.log) > 0 {
-		b := w.log[0]
+		pos := w.log[0].Pos
 		w.log = w.log[1:]
-		w.r.Durable(w.now, b.Last())
+		w.r.Durable(w.now, pos)
 	}
 }
 
@@ -120,9 +121,7 @@ func (w *world) durable() {
 func (w *world) effects() {
 	var e replica.Effects
 	w.r.Effects(&e)
-	if e.Log != nil {
-		w.log = append(w.log, e.Log)
-	}
+	w.log = append(w.log, e.Writes...)
 	for _, c := range e.Conns {
 		name := c.Owner.(string)
 		w.frames(name, c)

@@ -13,6 +13,8 @@ type session struct {
 	expiry  proto.Millis // monotonic time
 	bucket  proto.Millis // under which the session is filed, at most expiry
 	closing bool         // its closeSession is under way: no more requests
+	heard   bool         // listed in sessions.touched
+	owner   int64        // the server through which the client comes, as the leader knows it
 	conn    *Conn
 }
 
@@ -27,6 +29,11 @@ type sessions struct {
 	buckets map[proto.Millis][]*session
 	next    proto.Millis // the earliest bucket that may exist
 	lastID  proto.SessionID
+
+	owners map[proto.SessionID]int64 // through whom the sessions come that are being created
+	// On a learner nothing expires; the leader is told who was heard of.
+	learner bool
+	touched []*session
 }
 
 func newSessions(tick proto.Millis) *sessions {
@@ -34,6 +41,8 @@ func newSessions(tick proto.Millis) *sessions {
 		tick:    tick,
 		byID:    make(map[proto.SessionID]*session),
 		buckets: make(map[proto.Millis][]*session),
+		owners:  make(map[proto.SessionID]int64),
+		learner: true,
 	}
 }
 
@@ -60,14 +69,54 @@ func (s *sessions) add(now Now, id proto.SessionID, timeout proto.Millis) *sessi
 	sess := &session{id: id, timeout: timeout}
 	s.byID[id] = sess
 	s.touch(now, sess)
-	s.file(sess)
+	if !s.learner {
+		s.file(sess)
+	}
 	return sess
+}
+
+// become starts to work for a learner or for a leader. Every session gets a full timeout.
+func (s *sessions) become(now Now, learner bool) {
+	clear(s.buckets)
+	s.next, s.learner = 0, learner
+	clear(s.owners)
+	for _, sess := range s.touched {
+		sess.heard = false
+	}
+	s.touched = s.touched[:0]
+	for _, id := range s.ids() {
+		sess := s.byID[id]
+		sess.closing, sess.owner, sess.expiry, sess.bucket = false, 0, 0, 0
+		if !learner {
+			s.touch(now, sess)
+			s.file(sess)
+		}
+	}
+}
+
+// taken calls f for each session that was heard of since the last call.
+func (s *sessions) taken(f func(id proto.SessionID, timeout proto.Millis)) {
+	for _, sess := range s.touched {
+		sess.heard = false
+		if s.byID[sess.id] == sess {
+			f(sess.id, sess.timeout)
+		}
+	}
+	clear(s.touched)
+	s.touched = s.touched[:0]
 }
 
 func (s *sessions) remove(sess *session) { delete(s.byID, sess.id) }
 
 // touch notes that the session's client was heard of.
 func (s *sessions) touch(now Now, sess *session) {
+	if s.learner {
+		if !sess.heard {
+			sess.heard = true
+			s.touched = append(s.touched, sess)
+		}
+		return
+	}
 	sess.expiry = max(sess.expiry, ((now.Mono+sess.timeout)/s.tick+1)*s.tick)
 	if sess.bucket > sess.expiry {
 		panic("replica: session is filed behind its expiry")
@@ -131,14 +180,19 @@ func (s *sessions) advance() {
 	}
 }
 
-// visit calls f for each session by its id, with the bucket in which it will expire.
-func (s *sessions) visit(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
+// ids are the ids of all sessions, in order.
+func (s *sessions) ids() []proto.SessionID {
 	ids := make([]proto.SessionID, 0, len(s.byID))
 	for id := range s.byID {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
+	return ids
+}
+
+// visit calls f for each session by its id, with the bucket in which it will expire.
+func (s *sessions) visit(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
+	for _, id := range s.ids() {
 		f(id, s.byID[id].timeout, s.byID[id].expiry)
 	}
 }

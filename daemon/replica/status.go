@@ -2,6 +2,7 @@ package replica
 
 import (
 	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // Stats counts what a replica did since it started, or since ResetStats.
@@ -35,6 +36,10 @@ type Status struct {
 	Zxid     proto.Zxid // of the last applied transaction
 	Proposed proto.Zxid // of the last proposed one
 	Sessions int
+	Role     proto.State
+	Serving  bool // is an active part of an ensemble that has a quorum, or on its own
+	Solo     bool // is on its own
+	Quorum   zab.Status
 }
 
 // Status describes the replica. It costs the same whatever the tree holds.
@@ -42,8 +47,12 @@ func (r *Replica) Status() Status {
 	return Status{
 		Stats:    r.stats,
 		Zxid:     r.tree.LastZxid(),
-		Proposed: r.log.last,
+		Proposed: r.zab.LastProposed(),
 		Sessions: len(r.sessions.byID),
+		Role:     r.zab.Role(),
+		Serving:  r.zab.Serving(),
+		Solo:     r.zab.Solo(),
+		Quorum:   r.zab.Status(),
 	}
 }
 
@@ -74,3 +83,7 @@ func (r *Replica) ConnOf(watcher uint32) *Conn {
 	}
 	return r.conns[watcher]
 }
+
+// Serving says whether the server takes part in an ensemble that has a quorum, or is on
+// its own.
+func (r *Replica) Serving() bool { return r.zab.Serving() }

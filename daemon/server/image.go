@@ -3,11 +3,13 @@ package server
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/tree"
 )
 
 const (
@@ -19,6 +21,7 @@ const (
 
 // imageWriter keeps the image on disk behind the tree.
 type imageWriter struct {
+	mu    sync.Mutex // held while the image is written, or replaced
 	store imager
 	tree  changer
 	delta delta // of the open cut, as far as it is not in batch
@@ -73,6 +76,8 @@ func (s *Server) imageDue() bool {
 // up when the disk is full.
 func (s *Server) writeImage(hurry bool) error {
 	w := &s.image
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var zxid proto.Zxid
 	dirty := 0
 	s.hold(func() {
@@ -100,6 +105,9 @@ func (s *Server) writeImage(hurry bool) error {
 		}
 	}
 	w.size = max(w.size, w.batch.Bytes())
+	if !s.awaitLogged(zxid) {
+		return errStopped
+	}
 	for {
 		err := w.store.WriteImage(w.batch, zxid)
 		switch {
@@ -136,3 +144,49 @@ func (w *imageWriter) pace(took time.Duration) {
 		w.slice *= 2
 	}
 }
+
+var errStopped = errors.New("server: stopped before the log was written")
+
+// awaitLogged waits until this server's log holds everything up to zxid: the ensemble may
+// have committed it before. It returns false if the server ends before that.
+func (s *Server) awaitLogged(zxid proto.Zxid) bool {
+	for s.log.store.Status().LastLogged < zxid {
+		select {
+		case <-s.failing:
+			return false
+		case <-s.stopped:
+			return false
+		case <-time.After(slicePause):
+		}
+	}
+	return true
+}
+
+// install replaces the image and the log by a tree that a leader sent.
+func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
+	w := &s.image
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := s.log.store.Install()
+	if err != nil {
+		return err
+	}
+	b := w.store.NewImageBatch()
+	t.Cut(b)
+	for done := false; !done && err == nil; {
+		done = t.Drain(installSlice)
+		err = n.Write(b)
+	}
+	if err != nil {
+		n.Abort()
+		return err
+	}
+	if err := n.Commit(zxid); err != nil {
+		return err
+	}
+	s.hold(func() { w.tree = t })
+	return nil
+}
+
+// installSlice is how many records of a new image are written at a time.
+const installSlice = 8192

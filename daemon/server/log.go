@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // retryPeriod is the time between attempts to write to a disk that is full.
@@ -26,18 +29,30 @@ type logWriter struct {
 	full  atomic.Bool   // the disk was full at the last append
 
 	mu      sync.Mutex
-	pending []*proto.LogBatch // oldest first
-	taken   bool              // somebody has the role
+	pending []work // oldest first
+	taken   bool   // somebody has the role
 
 	// Whoever has the role owns these.
 	merged proto.LogBatch
-	retry  *proto.LogBatch // found the disk full
+	retry  *work // found the disk full
 }
 
-// add leaves a batch to be written, after those that were left before.
-func (l *logWriter) add(b *proto.LogBatch) {
+// work is something to be written.
+type work struct {
+	zab.Write
+	tree *tree.Tree // of an install
+}
+
+// add leaves writes to be done, after those that were left before.
+func (l *logWriter) add(e *replica.Effects) {
 	l.mu.Lock()
-	l.pending = append(l.pending, b)
+	for i := range e.Writes {
+		w := work{Write: e.Writes[i]}
+		if w.Kind == zab.WriteInstall {
+			w.tree = e.Install
+		}
+		l.pending = append(l.pending, w)
+	}
 	l.ready.Store(!l.taken)
 	l.mu.Unlock()
 }
@@ -64,12 +79,13 @@ func (l *logWriter) wakeIfDue() {
 	}
 }
 
-// next is everything to be written now, as one batch. It is nil if there is nothing; then
-// the role is free again.
-func (l *logWriter) next() *proto.LogBatch {
-	if b := l.retry; b != nil {
+// next is what is to be written now: all transactions up to the next write of another
+// kind, as one batch, or that write. It is nil if there is nothing; then the role is free
+// again.
+func (l *logWriter) next() *work {
+	if w := l.retry; w != nil {
 		l.retry = nil
-		return b
+		return w
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,19 +93,23 @@ func (l *logWriter) next() *proto.LogBatch {
 		l.taken = false
 		return nil
 	}
-	b := l.pending[0]
-	if len(l.pending) > 1 {
-		b = &l.merged
-		b.Reset()
-		for _, p := range l.pending {
-			for i, e := range p.Entries {
-				b.AddBytes(e.Zxid, p.Txn(i))
+	w, n := l.pending[0], 1
+	for w.Kind == zab.WriteLog && n < len(l.pending) && l.pending[n].Kind == zab.WriteLog {
+		n++
+	}
+	if n > 1 {
+		l.merged.Reset()
+		for _, p := range l.pending[:n] {
+			for i, e := range p.Log.Entries {
+				l.merged.AddBytes(e.Zxid, p.Log.Txn(i))
 			}
 		}
+		w.Log, w.Pos = &l.merged, l.pending[n-1].Pos
 	}
-	clear(l.pending)
-	l.pending = l.pending[:0]
-	return b
+	m := copy(l.pending, l.pending[n:])
+	clear(l.pending[m:])
+	l.pending = l.pending[:m]
+	return &w
 }
 
 // idle says whether nothing is being written or waiting to be.
@@ -107,7 +127,7 @@ func (s *Server) appendHere(detach func()) {
 		return
 	}
 	detach()
-	if !s.appendBatch(l.next()) {
+	if !s.perform(l.next()) {
 		return
 	}
 	l.mu.Lock()
@@ -129,7 +149,7 @@ func (s *Server) writeLog() {
 		case <-l.wake:
 		}
 		for b := l.next(); b != nil; b = l.next() {
-			if !s.appendBatch(b) {
+			if !s.perform(b) {
 				return
 			}
 			if l.retry == nil {
@@ -144,25 +164,22 @@ func (s *Server) writeLog() {
 	}
 }
 
-// appendBatch writes a batch and tells that it is durable. When the disk is full the
-// batch is left in retry. Any other failure ends the server: it returns false, and the
-// role must never be given up, so that nothing is appended behind a hole.
-func (s *Server) appendBatch(b *proto.LogBatch) bool {
+// perform does a write and tells that it is durable. When the disk is full the write is
+// left in retry. Any other failure ends the server: it returns false, and the role must
+// never be given up, so that nothing is written behind a hole.
+func (s *Server) perform(w *work) bool {
 	l := &s.log
-	last := b.Last()
 	l.began.Store(time.Now().UnixNano())
-	err := l.store.Append(b)
+	err := s.write(w)
 	l.began.Store(0)
 	switch {
 	case err == nil:
 		if l.full.CompareAndSwap(true, false) {
 			s.opts.Log.Info("The log can be written again: writes are answered")
 		}
-		s.count.appends.Add(1)
-		s.count.txns.Add(int64(b.Len()))
-		s.confirm(last)
+		s.confirm(w.Pos)
 	case errors.Is(err, store.ErrNoSpace):
-		l.retry = b
+		l.retry = w
 		if l.full.CompareAndSwap(false, true) {
 			s.opts.Log.WithError(err).Error("The log's disk is full: writes wait until there is space, reads go on")
 		}
@@ -171,4 +188,21 @@ func (s *Server) appendBatch(b *proto.LogBatch) bool {
 		return false
 	}
 	return true
+}
+
+// write does a write.
+func (s *Server) write(w *work) error {
+	switch w.Kind {
+	case zab.WriteHard:
+		return s.log.store.SetHardState(store.HardState{
+			AcceptedEpoch: w.Hard.Accepted, CurrentEpoch: w.Hard.Current,
+		})
+	case zab.WriteTruncate:
+		return s.log.store.TruncateAfter(w.Zxid)
+	case zab.WriteInstall:
+		return s.install(w.tree, w.Zxid)
+	}
+	s.count.appends.Add(1)
+	s.count.txns.Add(int64(w.Log.Len()))
+	return s.log.store.Append(w.Log)
 }

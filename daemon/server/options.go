@@ -10,6 +10,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/transport"
 	"github.com/zkd-project/zkd/daemon/tree"
 )
 
@@ -18,6 +19,9 @@ type Options struct {
 	Ports   cnxn.Options
 	Replica *replica.Replica
 	Store   *store.Store
+	Tree    tree.Options // for trees that are sent and received
+	// Quorum, if it is set, are the connections to the other servers of the ensemble.
+	Quorum *transport.Options
 	// FourLetter answers four-letter words; known is false for what is none.
 	FourLetter func(c *cnxn.Conn, word string, arg []byte) (answer []byte, known bool)
 
@@ -65,15 +69,19 @@ type stepper interface {
 	Connect(now replica.Now, c *replica.Conn)
 	Input(now replica.Now, c *replica.Conn, frame []byte)
 	Disconnect(c *replica.Conn)
-	Durable(now replica.Now, zxid proto.Zxid)
+	Durable(now replica.Now, pos uint64)
 	Tick(now replica.Now)
 	Effects(e *replica.Effects)
 	Status() replica.Status
+	Serving() bool
 }
 
 // appender is the log: a *store.Store, or a stand-in.
 type appender interface {
 	Append(b *proto.LogBatch) error
+	SetHardState(h store.HardState) error
+	TruncateAfter(zxid proto.Zxid) error
+	Install() (*store.Installation, error)
 	Status() store.Status
 }
 

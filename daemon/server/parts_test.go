@@ -21,6 +21,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/store"
 	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 func TestMain(m *testing.M) {
@@ -73,9 +74,9 @@ func (c *checked) Disconnect(conn *replica.Conn) {
 	c.Replica.Disconnect(conn)
 }
 
-func (c *checked) Durable(now replica.Now, zxid proto.Zxid) {
+func (c *checked) Durable(now replica.Now, pos uint64) {
 	defer c.enter()()
-	c.Replica.Durable(now, zxid)
+	c.Replica.Durable(now, pos)
 }
 
 func (c *checked) Tick(now replica.Now) {
@@ -128,6 +129,10 @@ func (l *memLog) Append(b *proto.LogBatch) error {
 	}
 	return nil
 }
+
+func (*memLog) SetHardState(store.HardState) error    { return nil }
+func (*memLog) TruncateAfter(proto.Zxid) error        { return nil }
+func (*memLog) Install() (*store.Installation, error) { return nil, errors.New("nothing to install") }
 
 // hold makes appends wait for what it returns to be called.
 func (l *memLog) hold() (release func()) {
@@ -204,7 +209,7 @@ func newReplica(t *tree.Tree) *replica.Replica {
 	return replica.New(replica.Config{
 		ServerID: 1, TickTime: 1000, MinTimeout: 1000, MaxTimeout: 60_000,
 		ReapInterval: 60_000, ReapPerMinute: 1000, Auth: anyone{},
-	}, Now(), t)
+	}, Now(), t, zab.Recovered{})
 }
 
 // newRig makes a rig; change, which may be nil, is called before it starts.

@@ -25,7 +25,11 @@ const progressEvery = 50_000
 // Recover builds the tree that an opened store holds: the image, and then the log beyond
 // it. progress, which may be nil, is called now and then, so that a service manager can be
 // told that the start goes on.
-func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress func()) (*tree.Tree, error) {
+//
+// A server of an ensemble does not know which of the log's last transactions are
+// committed: with a suffix, they are put there instead of into the tree.
+func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress func(), suffix *proto.LogBatch,
+) (*tree.Tree, error) {
 	if progress == nil {
 		progress = func() {}
 	}
@@ -45,6 +49,10 @@ func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress
 		if err := txn.Decode(b); err != nil {
 			return fmt.Errorf("server: txn %v of the log: %w", zxid, err)
 		}
+		if suffix != nil {
+			suffix.AddBytes(zxid, b)
+			return nil
+		}
 		t.Apply(&txn, &res)
 		t.ClearEvents()
 		if txns++; txns%progressEvery == 0 {
@@ -55,7 +63,7 @@ func Recover(st *store.Store, opt tree.Options, log logrus.FieldLogger, progress
 	if err != nil {
 		return nil, err
 	}
-	if last := st.LastLogged(); t.LastZxid() != last {
+	if last := st.LastLogged(); suffix == nil && t.LastZxid() != last {
 		return nil, fmt.Errorf("server: the log ends at %v, but its txns lead to %v", last, t.LastZxid())
 	}
 	log.WithFields(logrus.Fields{"zxid": t.LastZxid(), "image": image, "txns": txns}).Info("Recovered the tree")

@@ -9,21 +9,25 @@ import (
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/cnxn"
-	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/transport"
 )
 
 // tickPeriod is how often the replica learns that time has passed.
 const tickPeriod = 50 * time.Millisecond
 
+// hurriedPeriod is the same while no leader is known.
+const hurriedPeriod = 5 * time.Millisecond
+
 // Server drives one replica.
 type Server struct {
-	opts  Options
-	ports *cnxn.Ports
-	step  stepping
-	log   logWriter
-	image imageWriter
-	count counters
+	opts   Options
+	ports  *cnxn.Ports
+	step   stepping
+	log    logWriter
+	image  imageWriter
+	quorum quorum
+	count  counters
 
 	ticked    atomic.Int64  // monotonic ms of the last tick that was handled
 	failing   chan struct{} // closed when the server cannot go on
@@ -52,7 +56,12 @@ func New(o Options) (*Server, error) {
 	s := newServer(o)
 	s.step.replica, s.image.tree = o.Replica, o.Replica.Tree()
 	s.log.store, s.image.store = o.Store, o.Store
-	s.began(o.Replica.Tree().LastZxid())
+	if o.Quorum != nil {
+		var err error
+		if s.quorum.net, err = transport.Listen(*o.Quorum, peers{s}); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.listen()
 }
 
@@ -65,12 +74,6 @@ func newServer(o Options) *Server {
 	s.ticked.Store(int64(Now().Mono))
 	s.log.wake = make(chan struct{}, 1)
 	return s
-}
-
-// began sets the zxid up to which everything is durable and applied at the start.
-func (s *Server) began(zxid proto.Zxid) {
-	s.step.durable.Store(int64(zxid))
-	s.step.reported.Store(int64(zxid))
 }
 
 func (s *Server) listen() (err error) {
@@ -91,6 +94,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	s.running.Go(s.paceGC)
 	s.imaging.Go(s.writeImages)
 	s.ticking.Go(s.tick)
+	s.startQuorum()
 	s.ports.Serve()
 	ready()
 	select {
@@ -117,6 +121,7 @@ func (s *Server) stop() {
 	if err := s.ports.Close(); err != nil {
 		s.opts.Log.WithError(err).Warn("Closing the client ports failed")
 	}
+	s.stopQuorum()
 	close(s.halted)
 	s.ticking.Wait()
 	s.await(s.log.idle)
@@ -164,10 +169,11 @@ func (s *Server) fail(err error) {
 	})
 }
 
-// tick is the ticker goroutine.
+// tick is the ticker goroutine. Without a leader it hurries.
 func (s *Server) tick() {
 	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
+	hurry := false
 	for {
 		select {
 		case <-s.halted:
@@ -175,6 +181,14 @@ func (s *Server) tick() {
 		case <-tick.C:
 			s.submit(input{kind: kindTick})
 			s.log.wakeIfDue()
+		}
+		if without := !s.quorum.serving.Load() && s.quorum.net != nil; without != hurry {
+			hurry = without
+			if hurry {
+				tick.Reset(hurriedPeriod)
+			} else {
+				tick.Reset(tickPeriod)
+			}
 		}
 	}
 }

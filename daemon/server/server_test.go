@@ -417,7 +417,7 @@ func TestRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr, err := Recover(st, tree.Options{Match: anyone{}}, quietLog(), nil)
+		tr, err := Recover(st, tree.Options{Match: anyone{}}, quietLog(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

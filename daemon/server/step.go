@@ -48,8 +48,8 @@ type stepping struct {
 	inbox    sync.Mutex // of inputs
 	inputs   []input    // brought while somebody else was stepping
 	waiting  atomic.Int64
-	durable  atomic.Int64 // zxid up to which the log is durable
-	reported atomic.Int64 // the same, as far as the replica knows; set under the step lock
+	durable  atomic.Uint64 // position up to which writes are durable
+	reported atomic.Uint64 // the same, as far as the replica knows; set under the step lock
 
 	// What follows is guarded by the step lock.
 	now      replica.Now
@@ -149,24 +149,22 @@ func (s *Server) handle(in input) {
 	}
 }
 
-// confirm tells that the log is durable up to zxid.
-func (s *Server) confirm(zxid proto.Zxid) {
-	s.step.durable.Store(int64(zxid))
+// confirm tells that writes are durable up to a position.
+func (s *Server) confirm(pos uint64) {
+	s.step.durable.Store(pos)
 	s.combine()
 }
 
 // handleDurable reports a slice of what has become durable; the lock is held.
 func (s *Server) handleDurable() {
 	st := &s.step
-	zxid, done := proto.Zxid(st.durable.Load()), proto.Zxid(st.reported.Load())
-	if zxid <= done {
+	pos, done := st.durable.Load(), st.reported.Load()
+	if pos <= done {
 		return
 	}
-	if zxid.Epoch() == done.Epoch() {
-		zxid = min(zxid, done+durableSlice)
-	}
-	st.replica.Durable(st.now, zxid)
-	st.reported.Store(int64(zxid))
+	pos = min(pos, done+durableSlice)
+	st.replica.Durable(st.now, pos)
+	st.reported.Store(pos)
 	st.freed = true
 }
 
@@ -181,10 +179,12 @@ func (s *Server) finish() {
 	for _, c := range e.Conns {
 		s.settle(c.Owner.(*client))
 	}
-	if e.Log != nil {
-		s.log.add(e.Log)
+	if len(e.Writes) > 0 {
+		s.log.add(e)
 	}
+	s.settleLinks(e)
 	st.lock.Unlock()
+	s.sendLinks(e)
 	s.send(e)
 }
 
@@ -221,6 +221,6 @@ func flushAll(conns []*replica.Conn) {
 
 func recycle(e *replica.Effects) {
 	clear(e.Conns)
-	e.Conns, e.Log = e.Conns[:0], nil
+	e.Conns = e.Conns[:0]
 	effectsPool.Put(e)
 }

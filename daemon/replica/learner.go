@@ -1,0 +1,122 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
+)
+
+// revalidate asks the leader whether a session that comes to this server is valid.
+func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
+	if other := r.quorum.checking[id]; other != nil {
+		r.abort(other)
+	}
+	c.phase = phaseOpening
+	r.quorum.checking[id] = c
+	data := jute.AppendInt(jute.AppendLong(nil, int64(id)), int32(c.timeout))
+	r.zab.ToLeader(&proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: data})
+}
+
+// validated takes the leader's answer.
+func (r *Replica) validated(now Now, p *proto.Packet) {
+	d := jute.NewDecoder(p.Data)
+	id, valid := proto.SessionID(d.Long()), d.Bool()
+	c := r.quorum.checking[id]
+	delete(r.quorum.checking, id)
+	if d.Err() != nil || c == nil || c.phase != phaseOpening {
+		return
+	}
+	if !valid {
+		r.refuse(c)
+		return
+	}
+	s := r.sessions.byID[id]
+	if s == nil { // its creation has not come this far yet
+		s = r.sessions.add(now, id, c.timeout)
+	}
+	r.resume(now, c, s)
+	r.replay(now, c)
+}
+
+// validate answers a learner that asks for a session. The session comes through that
+// learner from now on.
+func (r *Replica) validate(now Now, l *zab.Link, p *proto.Packet) {
+	d := jute.NewDecoder(p.Data)
+	id, timeout := proto.SessionID(d.Long()), d.Int()
+	if d.Err() != nil {
+		r.zab.HangUp(l, "its REVALIDATE is too short")
+		return
+	}
+	s := r.sessions.byID[id]
+	valid := s != nil && !s.closing
+	if valid {
+		if s.conn != nil {
+			r.abort(s.conn)
+		}
+		s.owner = l.Peer()
+		r.sessions.retime(now, s, proto.Millis(timeout))
+	}
+	answer := jute.AppendBool(jute.AppendLong(nil, int64(id)), valid)
+	r.zab.Send(l, &proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: answer, Auth: p.Auth})
+}
+
+// pong answers a ping of the leader with the sessions that were heard of lately.
+func (r *Replica) pong(l *zab.Link, p *proto.Packet) {
+	table := []byte{}
+	r.sessions.taken(func(id proto.SessionID, timeout proto.Millis) {
+		table = jute.AppendInt(jute.AppendLong(table, int64(id)), int32(timeout))
+	})
+	r.zab.Send(l, &proto.Packet{Type: proto.PacketPing, Zxid: p.Zxid, Data: table})
+}
+
+// touchAll notes the sessions that a learner has heard of.
+func (r *Replica) touchAll(now Now, table []byte) {
+	for d := jute.NewDecoder(table); len(d.Rest()) >= 12; {
+		id, timeout := proto.SessionID(d.Long()), d.Int()
+		if s := r.sessions.byID[id]; s != nil {
+			r.sessions.retime(now, s, proto.Millis(timeout))
+		}
+	}
+}
+
+// forwarded takes a request that a learner sent on for one of its clients. Whatever it
+// asks, it takes a zxid, so that the learner gets an answer.
+func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
+	d := jute.NewDecoder(p.Data)
+	h := proto.TxnHeader{Session: proto.SessionID(d.Long()), Cxid: d.Int(), Type: proto.Op(d.Int())}
+	ids, err := proto.DecodeIDs(p.Auth)
+	if d.Err() != nil || err != nil {
+		r.zab.HangUp(l, "its REQUEST cannot be read")
+		return
+	}
+	if h.Type == proto.OpSync {
+		zxid := r.zab.LastProposed()
+		if zxid <= r.tree.LastZxid() {
+			r.zab.Send(l, &proto.Packet{Type: proto.PacketSync})
+			return
+		}
+		r.quorum.owed = append(r.quorum.owed, owedSync{link: l, zxid: zxid})
+		return
+	}
+	r.req = proto.Request{Xid: h.Cxid, Op: h.Type}
+	r.caller = tree.Caller{Session: h.Session, IDs: ids}
+	code := proto.ErrOK
+	switch {
+	case r.req.DecodeBody(d.Rest()) != nil:
+		code = proto.ErrMarshalling
+	case !h.Type.IsWrite() && h.Type != proto.OpCheck:
+		code = proto.ErrUnimplemented
+	case h.Type == proto.OpCheck:
+		code = proto.ErrUnimplemented // no server could read it from the log
+	case h.Type == proto.OpCreateSession:
+		r.sessions.owners[h.Session] = l.Peer()
+	default:
+		s := r.sessions.byID[h.Session]
+		if s != nil && s.owner == 0 {
+			s.owner = l.Peer()
+		}
+		code = r.mayWrite(s, l.Peer(), h.Type)
+	}
+	r.propose(now, h, nil, code)
+}

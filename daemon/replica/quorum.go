@@ -1,0 +1,392 @@
+package replica
+
+import (
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
+)
+
+// helloWait is how long a client that connects may wait for a leader to be found before it
+// is sent elsewhere.
+const helloWait = 1000
+
+// quorum is a server's part in an ensemble as far as it concerns clients.
+type quorum struct {
+	serving, leads bool
+	// grace is until when clients are still served from the tree though the leader is gone:
+	// no longer than a silent leader would have been believed.
+	grace proto.Millis
+
+	opening  map[proto.SessionID]*Conn // the leader is asked to create the session
+	checking map[proto.SessionID]*Conn // the leader is asked whether the session is valid
+	held     []*Conn                   // wait with their connect requests
+	syncs    []*Conn                   // the leader is asked for a sync; oldest first
+	owed     []owedSync                // syncs that this leader has to answer, in the order of their zxids
+
+	snap      *tree.Tree // from the leader, on its way to the disk
+	installAt uint64     // position of its write, 0 while it is still growing
+}
+
+// owedSync is a sync that waits for a transaction to be committed: of a learner, or of a
+// client of this server.
+type owedSync struct {
+	link *zab.Link
+	conn *Conn
+	zxid proto.Zxid
+}
+
+func (q *quorum) reset() {
+	q.opening, q.checking = make(map[proto.SessionID]*Conn), make(map[proto.SessionID]*Conn)
+	q.syncs, q.owed = nil, nil
+}
+
+// lastZxid is the last zxid that a client may have seen: Apache's servers show the start
+// of an epoch though no transaction has that number.
+func (r *Replica) lastZxid() proto.Zxid { return max(r.tree.LastZxid(), r.zab.EpochZxid()) }
+
+// Notification takes a message of the election.
+func (r *Replica) Notification(now Now, from int64, n *proto.Notification) {
+	r.zab.Notification(now.Mono, from, n)
+	r.settle(now)
+}
+
+// PeerUp tells that there is a connection of the election to another server, or not.
+func (r *Replica) PeerUp(now Now, id int64, up bool) {
+	if up {
+		r.zab.PeerUp(now.Mono, id)
+	} else {
+		r.zab.PeerDown(now.Mono, id)
+	}
+	r.settle(now)
+}
+
+// LinkUp takes on a connection of the quorum port.
+func (r *Replica) LinkUp(now Now, l *zab.Link, dialled bool) {
+	r.zab.LinkUp(now.Mono, l, dialled)
+	r.settle(now)
+}
+
+// LinkDown tells that a connection of the quorum port is gone.
+func (r *Replica) LinkDown(now Now, l *zab.Link, reason string) {
+	r.zab.LinkDown(now.Mono, l, reason)
+	r.settle(now)
+}
+
+// DialFailed tells that the leader cannot be reached.
+func (r *Replica) DialFailed(now Now, id int64, reason string) {
+	r.zab.DialFailed(now.Mono, id, reason)
+	r.settle(now)
+}
+
+// Heard tells that a link makes progress with something large.
+func (r *Replica) Heard(now Now, l *zab.Link) { r.zab.Heard(now.Mono, l) }
+
+// Packet takes a packet from a link, which may be used again after the call. Settled has to
+// be called after the last one of a step.
+func (r *Replica) Packet(now Now, l *zab.Link, p *proto.Packet) {
+	concerns := r.zab.Packet(now.Mono, l, p)
+	r.feedSnap()
+	if !concerns {
+		return
+	}
+	switch p.Type {
+	case proto.PacketRequest:
+		r.forwarded(now, l, p)
+	case proto.PacketRevalidate:
+		r.settle(now)
+		if r.zab.Leads() {
+			r.validate(now, l, p)
+		} else {
+			r.validated(now, p)
+		}
+	case proto.PacketSync:
+		r.settle(now)
+		r.synced(now)
+	case proto.PacketPing:
+		if r.zab.Leads() {
+			r.touchAll(now, p.Data)
+		} else {
+			r.pong(l, p)
+		}
+	}
+}
+
+// Settled ends a step of packets: what they committed takes effect.
+func (r *Replica) Settled(now Now) { r.settle(now) }
+
+// Snap takes the snapshot that follows a SNAP packet of the leader. The replica owns t,
+// whose position is zxid, from now on.
+func (r *Replica) Snap(now Now, l *zab.Link, t *tree.Tree, zxid proto.Zxid) {
+	if r.zab.Snap(now.Mono, l, zxid) {
+		r.quorum.snap, r.quorum.installAt = t, 0
+	}
+	r.settle(now)
+}
+
+// feedSnap applies what the leader says is committed to the snapshot that it sent.
+func (r *Replica) feedSnap() {
+	t := r.quorum.snap
+	if t == nil {
+		return
+	}
+	for b, ok := r.zab.Incoming(); ok; b, ok = r.zab.Incoming() {
+		if r.txn.Decode(b) == nil {
+			t.Apply(&r.txn, &r.result)
+			t.ClearEvents()
+		}
+	}
+}
+
+// takeInstall adds the tree to the write that makes it durable.
+func (r *Replica) takeInstall(e *Effects) {
+	e.Install = nil
+	for i := range e.Writes {
+		if e.Writes[i].Kind == zab.WriteInstall {
+			e.Install, r.quorum.installAt = r.quorum.snap, e.Writes[i].Pos
+		}
+	}
+}
+
+// install goes on with a snapshot that is durable now. No client is kept: what its watches
+// should have told it, nobody knows.
+func (r *Replica) install(now Now) {
+	for _, c := range r.conns {
+		if c != nil && c.phase != phaseNew && c.hello == nil {
+			r.abort(c)
+		}
+	}
+	r.tree, r.quorum.snap, r.quorum.installAt = r.quorum.snap, nil, 0
+	last := r.sessions.lastID
+	r.sessions = newSessions(r.cfg.TickTime)
+	r.sessions.lastID = last
+	r.pending.clear()
+	r.loadSessions(now)
+}
+
+// waiterFor finds the connection that waits for a transaction.
+func (r *Replica) waiterFor(txn *proto.Txn) *Conn {
+	if r.pending.len() > 0 && r.pending.first().zxid == txn.Zxid {
+		c := r.pending.first().conn
+		r.pending.pop()
+		return c
+	}
+	if txn.Type == proto.OpCreateSession {
+		c := r.quorum.opening[txn.Session]
+		delete(r.quorum.opening, txn.Session)
+		return c
+	}
+	s := r.sessions.byID[txn.Session]
+	if s == nil || s.conn == nil || s.conn.requests.len() == 0 {
+		return nil
+	}
+	it := s.conn.requests.first()
+	if it.wait != waitTxn || it.zxid != 0 || it.xid != txn.Cxid ||
+		txn.Type == proto.OpCloseSession && it.op != proto.OpCloseSession {
+		return nil
+	}
+	return s.conn
+}
+
+// changeRole takes notice of a role that has begun or ended.
+func (r *Replica) changeRole(now Now) {
+	q := &r.quorum
+	if q.snap != nil && q.installAt == 0 && !r.zab.TakesSnap() {
+		q.snap = nil
+	}
+	serving, leads := r.zab.Serving(), r.zab.Leads()
+	if serving == q.serving && leads == q.leads {
+		return
+	}
+	if q.serving {
+		r.stopServing(now)
+	}
+	q.serving, q.leads = serving, leads
+	if serving {
+		r.sessions.become(now, !leads)
+		r.startServing(now)
+	}
+}
+
+// stopServing ends a role. Clients whose requests are on their way are sent away, because
+// nobody knows what becomes of those; the others may stay for a while.
+func (r *Replica) stopServing(now Now) {
+	q := &r.quorum
+	r.tree.ForgetPromises()
+	r.pending.clear()
+	q.grace = now.Mono
+	if !q.leads {
+		q.grace = r.zab.LastHeard() + min(r.zab.SilenceLimit(), r.cfg.MinTimeout/2)
+	}
+	r.sessions.become(now, true)
+	for _, c := range r.conns {
+		if c != nil && c.Open() && c.hello == nil && (c.phase == phaseOpening || c.inFlight()) {
+			r.abort(c)
+		}
+	}
+	q.reset()
+	r.tickQuorum(now)
+}
+
+// inFlight says whether a request has been sent on and not been answered.
+func (c *Conn) inFlight() bool {
+	for i := c.requests.head; i < len(c.requests.items); i++ {
+		if w := c.requests.items[i].wait; w == waitTxn || w == waitSync {
+			return true
+		}
+	}
+	return false
+}
+
+// startServing begins a role: what had to wait goes on.
+func (r *Replica) startServing(now Now) {
+	for _, c := range r.conns {
+		if c != nil && c.phase == phaseOpen {
+			if s := c.session; r.sessions.byID[s.id] == s {
+				s.owner = r.cfg.ServerID
+				r.sessions.touch(now, s)
+				r.resend(now, c)
+			} else {
+				r.abort(c)
+			}
+		}
+	}
+	held := r.quorum.held
+	r.quorum.held = nil
+	for _, c := range held {
+		if c.hello != nil && c.phase == phaseOpening {
+			frame := c.hello
+			c.phase, c.hello = phaseNew, nil
+			r.connect(now, c, frame)
+		}
+	}
+}
+
+// resend sends the requests on that a connection had to hold.
+func (r *Replica) resend(now Now, c *Conn) {
+	for i := c.requests.head; i < len(c.requests.items) && c.phase == phaseOpen; i++ {
+		it := &c.requests.items[i]
+		if it.wait != waitHeld {
+			continue
+		}
+		body := c.requests.frame(it)
+		if it.op == proto.OpSync {
+			r.sync(now, c, it, body)
+			continue
+		}
+		r.req = proto.Request{Xid: it.xid, Op: it.op}
+		if r.req.DecodeBody(body) != nil {
+			panic("replica: a request that was held does not decode")
+		}
+		r.start(now, c, it, body)
+	}
+	r.drain(now, c)
+}
+
+// hold keeps a connect request until somebody leads.
+func (r *Replica) hold(now Now, c *Conn, frame []byte) {
+	c.phase, c.hello = phaseOpening, append([]byte(nil), frame...)
+	c.Stats.LastResponse = now.Mono
+	r.quorum.held = append(r.quorum.held, c)
+}
+
+// tickQuorum sends clients away that have waited too long for a leader.
+func (r *Replica) tickQuorum(now Now) {
+	q := &r.quorum
+	if r.zab.Serving() {
+		return
+	}
+	if q.grace != 0 && now.Mono >= q.grace {
+		q.grace = 0
+		for _, c := range r.conns {
+			if c != nil && c.live() {
+				r.abort(c)
+			}
+		}
+	}
+	kept := q.held[:0]
+	for _, c := range q.held {
+		switch {
+		case c.hello == nil || c.phase != phaseOpening:
+		case now.Mono-c.Stats.LastResponse > helloWait:
+			r.abort(c)
+		default:
+			kept = append(kept, c)
+		}
+	}
+	clear(q.held[len(kept):])
+	q.held = kept
+}
+
+// forward sends a request to the leader.
+func (r *Replica) forward(s proto.SessionID, it *item, body []byte) bool {
+	b := make([]byte, 0, 16+len(body))
+	b = jute.AppendInt(jute.AppendLong(b, int64(s)), it.xid)
+	b = append(jute.AppendInt(b, int32(it.op)), body...)
+	p := proto.Packet{Type: proto.PacketRequest, Zxid: -1, Data: b}
+	if it.op != proto.OpCreateSession {
+		p.Auth = proto.AppendIDs(nil, it.ids)
+	}
+	return r.zab.ToLeader(&p)
+}
+
+// sync has a sync of a client wait for what was proposed before it; a learner asks its
+// leader. A server on its own answers it in its turn.
+func (r *Replica) sync(now Now, c *Conn, it *item, body []byte) {
+	it.since = now.Mono
+	switch {
+	case r.zab.Solo():
+	case !r.zab.Serving():
+		it.wait = waitHeld
+	case r.zab.Leads():
+		it.wait = waitTurn
+		if zxid := r.zab.LastProposed(); zxid > r.tree.LastZxid() {
+			it.wait, it.zxid = waitSync, zxid
+			r.quorum.owed = append(r.quorum.owed, owedSync{conn: c, zxid: zxid})
+		}
+	case r.forward(c.session.id, it, body):
+		it.wait, it.zxid = waitSync, 0
+		r.quorum.syncs = append(r.quorum.syncs, c)
+	default:
+		it.wait = waitHeld
+	}
+}
+
+// ready says whether an item at the head of its queue can be served.
+func (r *Replica) ready(it *item) bool {
+	return it.wait == waitTurn || it.wait == waitSync && it.zxid != 0 && it.zxid <= r.tree.LastZxid()
+}
+
+// synced takes the leader's answer to the oldest sync.
+func (r *Replica) synced(now Now) {
+	q := &r.quorum
+	if len(q.syncs) == 0 {
+		return
+	}
+	c := q.syncs[0]
+	q.syncs = q.syncs[1:]
+	for i := c.requests.head; i < len(c.requests.items); i++ {
+		if it := &c.requests.items[i]; it.wait == waitSync {
+			it.wait = waitTurn
+			r.drain(now, c)
+			return
+		}
+	}
+}
+
+// paySyncs answers the syncs that waited for what is applied now.
+func (r *Replica) paySyncs(now Now) {
+	q := &r.quorum
+	n := 0
+	for n < len(q.owed) && q.owed[n].zxid <= r.tree.LastZxid() {
+		if o := q.owed[n]; o.conn != nil {
+			r.drain(now, o.conn)
+		} else {
+			r.zab.Send(o.link, &proto.Packet{Type: proto.PacketSync})
+		}
+		n++
+	}
+	if n > 0 {
+		q.owed = q.owed[n:]
+	}
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/transport"
+	"github.com/zkd-project/zkd/daemon/zab"
+)
+
+// quorum is a server's connection to the others of its ensemble.
+type quorum struct {
+	net     *transport.Transport // nil for a server on its own
+	serving atomic.Bool
+}
+
+// quorumLink is a connection of the quorum port, between transport and replica.
+type quorumLink struct {
+	zab.Link
+	net *transport.Link
+
+	// SNAP packet whose body follows.
+	snapZxid proto.Zxid
+}
+
+// maxPacketPart bounds the buffers in a packet. Source: jute.maxbuffer and
+// zookeeper.jute.maxbuffer.extrasize.
+const maxPacketPart = 32 << 20
+
+// peers makes a server the handler of its transport.
+type peers struct{ s *Server }
+
+// do steps the replica; what it wants written may be written here.
+func (p peers) do(f func(r *replica.Replica, now replica.Now)) {
+	s := p.s
+	s.step.lock.Lock()
+	s.step.now = Now()
+	f(s.opts.Replica, s.step.now)
+	s.finish()
+	s.combine()
+	s.appendHere(func() {})
+}
+
+// Notification implements transport.Handler.
+func (p peers) Notification(from int64, n *proto.Notification) {
+	p.do(func(r *replica.Replica, now replica.Now) { r.Notification(now, from, n) })
+}
+
+// Peer implements transport.Handler.
+func (p peers) Peer(id int64, up bool) {
+	p.do(func(r *replica.Replica, now replica.Now) { r.PeerUp(now, id, up) })
+}
+
+// LinkUp implements transport.Handler.
+func (p peers) LinkUp(l *transport.Link) {
+	q := &quorumLink{net: l}
+	q.Link.Owner = q
+	l.Owner = q
+	p.do(func(r *replica.Replica, now replica.Now) { r.LinkUp(now, &q.Link, l.Dialled()) })
+}
+
+// LinkDown implements transport.Handler.
+func (p peers) LinkDown(l *transport.Link, err error) {
+	q := l.Owner.(*quorumLink)
+	reason := "closed by the other end"
+	if err != nil && !errors.Is(err, io.EOF) {
+		reason = err.Error()
+	}
+	p.do(func(r *replica.Replica, now replica.Now) { r.LinkDown(now, &q.Link, reason) })
+}
+
+// DialFailed implements transport.Handler.
+func (p peers) DialFailed(id int64, err error) {
+	p.do(func(r *replica.Replica, now replica.Now) { r.DialFailed(now, id, err.Error()) })
+}
+
+// Progress implements transport.Handler.
+func (p peers) Progress(l *transport.Link) {
+	q := l.Owner.(*quorumLink)
+	p.do(func(r *replica.Replica, now replica.Now) { r.Heard(now, &q.Link) })
+}
+
+// packetSlice is the number of packets that are handled before the lock is let go.
+const packetSlice = 512
+
+// Packets implements transport.Handler.
+func (p peers) Packets(l *transport.Link, b []byte) (used int, snap bool, err error) {
+	q := l.Owner.(*quorumLink)
+	for more := true; more && err == nil && !snap; {
+		p.do(func(r *replica.Replica, now replica.Now) {
+			for range packetSlice {
+				var packet proto.Packet
+				n, e := packet.Decode(b[used:], maxPacketPart)
+				if e != nil {
+					more = false
+					if !errors.Is(e, proto.ErrShort) {
+						err = e
+					}
+					break
+				}
+				used += n
+				if packet.Type == proto.PacketSnap {
+					snap, q.snapZxid = true, packet.Zxid
+					break
+				}
+				r.Packet(now, &q.Link, &packet)
+			}
+			r.Settled(now)
+			p.s.step.freed = true
+		})
+	}
+	return used, snap, err
+}
+
+// Snap implements transport.Handler.
+func (p peers) Snap(l *transport.Link, r *bufio.Reader) error {
+	q := l.Owner.(*quorumLink)
+	t, err := p.s.readSnap(r, q.snapZxid)
+	if err != nil {
+		return fmt.Errorf("the snapshot at %v: %w", q.snapZxid, err)
+	}
+	p.do(func(r *replica.Replica, now replica.Now) { r.Snap(now, &q.Link, t, q.snapZxid) })
+	return nil
+}
+
+// settleLinks queues what the replica has for other servers; the step lock is held.
+func (s *Server) settleLinks(e *replica.Effects) {
+	for _, l := range e.Links {
+		q, at := l.Owner.(*quorumLink), 0
+		for _, b := range l.Bulks {
+			q.net.Queue(l.Out[at:b.At])
+			at = b.At
+			q.net.QueueBulk(s.bulk(b))
+		}
+		q.net.Queue(l.Out[at:])
+		l.Out, l.Bulks = l.Out[:0], nil
+		if cap(l.Out) > keepBatch {
+			l.Out = nil
+		}
+	}
+	for i := range e.Notices {
+		s.quorum.net.Notify(e.Notices[i].To, &e.Notices[i].N)
+	}
+	if e.Redial {
+		s.quorum.net.Redial()
+	}
+	if e.Dialling && s.quorum.net != nil {
+		s.quorum.net.DialLeader(e.Dial)
+	}
+	s.quorum.serving.Store(s.step.replica.Serving())
+}
+
+// sendLinks sends what was queued for other servers, and says what has happened.
+func (s *Server) sendLinks(e *replica.Effects) {
+	for _, l := range e.Links {
+		q := l.Owner.(*quorumLink)
+		if l.Close != "" {
+			q.net.CloseAfterFlush(errors.New(l.Close))
+		} else {
+			q.net.Flush()
+		}
+	}
+	for _, ev := range e.Events {
+		s.logEvent(ev)
+	}
+}
+
+// logEvent writes an event of the ensemble to the log.
+func (s *Server) logEvent(ev zab.Event) {
+	f := logrus.Fields{"epoch": ev.Epoch, "zxid": ev.Zxid}
+	if ev.Peer != 0 {
+		f["peer"] = ev.Peer
+	}
+	if ev.Reason != "" {
+		f["reason"] = ev.Reason
+	}
+	text := map[string]string{
+		"looking": "Looking for a leader", "following": "Following a leader", "leading": "Leading",
+		"observing": "Observing a leader", "serving": "Serving", "learner": "A learner is synchronized",
+		"learner gone": "A learner is gone", "truncated": "The end of the log was never committed and is cut off",
+	}[ev.What]
+	s.opts.Log.WithFields(f).Info(text)
+}
+
+// startQuorum begins to talk to the other servers.
+func (s *Server) startQuorum() {
+	if s.quorum.net == nil {
+		return
+	}
+	s.quorum.net.Serve()
+	s.hold(func() {}) // what the replica wanted when it was made
+}
+
+// stopQuorum leaves the ensemble.
+func (s *Server) stopQuorum() {
+	if s.quorum.net == nil {
+		return
+	}
+	s.quorum.net.LeaveElection()
+	if err := s.quorum.net.Close(); err != nil {
+		s.opts.Log.WithError(err).Warn("Closing the ports for servers failed")
+	}
+}

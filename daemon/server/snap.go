@@ -1,0 +1,154 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
+	"github.com/zkd-project/zkd/daemon/zkfile"
+)
+
+// bulk makes what writes a bulk; the step lock is held.
+func (s *Server) bulk(b zab.Bulk) func(w io.Writer) error {
+	now := s.opts.Replica.Tree().LastZxid()
+	image, failed := s.opts.Store.SnapshotImage()
+	return func(w io.Writer) error {
+		if b.Kind == zab.BulkLog {
+			done, err := s.sendLog(w, b)
+			if done || err != nil {
+				return err
+			}
+			b.Zxid = now
+		}
+		if failed != nil {
+			return failed
+		}
+		defer image.Release()
+		return s.sendSnap(w, image, b.Zxid, now)
+	}
+}
+
+// sendLog sends history from the log. done is false, and nothing was sent, if the log does
+// not reach back so far, or so much is missing that a snapshot is shorter.
+func (s *Server) sendLog(w io.Writer, b zab.Bulk) (done bool, err error) {
+	if !s.opts.Store.HasLogged(b.After) {
+		return false, nil
+	}
+	buf := proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil)
+	sent := false
+	err = s.opts.Store.ReadLog(b.After, b.Zxid, func(zxid proto.Zxid, txn []byte) error {
+		buf = proto.AppendPacket(buf, proto.PacketProposal, zxid, txn)
+		buf = proto.AppendPacket(buf, proto.PacketCommit, zxid, nil)
+		_, err := w.Write(buf)
+		buf, sent = buf[:0], true
+		return err
+	})
+	if err == nil && !sent {
+		_, err = w.Write(buf)
+	}
+	if err != nil && !sent && errors.Is(err, store.ErrLogTrimmed) {
+		return false, nil
+	}
+	return true, err
+}
+
+// sendSnap sends the tree as it was at a zxid, made from the image and the log behind it,
+// so that the server goes on meanwhile.
+func (s *Server) sendSnap(w io.Writer, image *store.Snapshot, zxid, at proto.Zxid) error {
+	start := time.Now()
+	t, err := s.treeAt(image, at)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(proto.AppendPacket(nil, proto.PacketSnap, zxid, nil)); err != nil {
+		return err
+	}
+	err = t.WriteBody(func(b []byte) error {
+		_, err := w.Write(b)
+		return err
+	})
+	if err == nil {
+		_, err = w.Write(zkfile.AppendSignature(nil))
+	}
+	s.opts.Log.WithFields(logrus.Fields{"zxid": zxid, "ms": time.Since(start).Milliseconds()}).
+		Info("Sent a snapshot to a learner")
+	return err
+}
+
+// treeAt makes a tree of its own that holds what was committed at a zxid.
+func (s *Server) treeAt(image *store.Snapshot, at proto.Zxid) (*tree.Tree, error) {
+	l := tree.NewLoader(s.opts.Tree)
+	l.Together = together
+	if err := image.Read(l.Put); err != nil {
+		return nil, err
+	}
+	t, err := l.Finish()
+	if err != nil || image.Zxid >= at {
+		return t, err
+	}
+	for s.opts.Store.Status().LastLogged < at { // committed by others, and on its way to this disk
+		select {
+		case <-s.failing:
+			return nil, errStopped
+		case <-s.halted:
+			return nil, errStopped
+		case <-time.After(slicePause):
+		}
+	}
+	var txn proto.Txn
+	var res tree.Result
+	err = s.opts.Store.ReadLog(image.Zxid, at, func(_ proto.Zxid, b []byte) error {
+		if err := txn.Decode(b); err != nil {
+			return err
+		}
+		t.Apply(&txn, &res)
+		t.ClearEvents()
+		return nil
+	})
+	return t, err
+}
+
+// received is a snapshot that is being received.
+type received struct{ b *tree.BodyLoader }
+
+// Session implements zkfile.Sink.
+func (r received) Session(id proto.SessionID, timeout int32) error { return r.b.Session(id, timeout) }
+
+// ACL implements zkfile.Sink.
+func (r received) ACL(number int64, encoded []byte) error { return r.b.ACL(number, encoded) }
+
+// Znode implements zkfile.Sink.
+func (r received) Znode(z *zkfile.Znode) error {
+	return r.b.Znode(z.Path, z.Data, z.ACL, &tree.StatPersisted{
+		Czxid: z.Czxid, Mzxid: z.Mzxid, Pzxid: z.Pzxid, Ctime: z.Ctime, Mtime: z.Mtime,
+		Version: z.Version, Cversion: z.Cversion, Aversion: z.Aversion, Owner: z.EphemeralOf,
+	})
+}
+
+// readSnap reads the body behind a SNAP packet.
+func (s *Server) readSnap(r *bufio.Reader, zxid proto.Zxid) (*tree.Tree, error) {
+	start := time.Now()
+	b := tree.NewBodyLoader(s.opts.Tree, together)
+	if err := zkfile.ReadBody(r, received{b}); err != nil {
+		return nil, err
+	}
+	if err := zkfile.ReadSignature(r); err != nil {
+		return nil, err
+	}
+	t, err := b.Finish(zxid)
+	if err != nil {
+		return nil, fmt.Errorf("it does not make a tree: %w", err)
+	}
+	s.opts.Log.WithFields(logrus.Fields{
+		"zxid": zxid, "znodes": t.Counts().Znodes, "ms": time.Since(start).Milliseconds(),
+	}).Info("Received a snapshot from the leader")
+	return t, nil
+}

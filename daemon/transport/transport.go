@@ -1,0 +1,328 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/ensemble"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Handler takes what comes. Its methods are called from several goroutines.
+type Handler interface {
+	// Notification takes a message of the election. n is good during the call.
+	Notification(from int64, n *proto.Notification)
+	// Peer tells that there is a connection of the election to a server, or none any more.
+	Peer(id int64, up bool)
+	// LinkUp tells of a connection of the quorum port, dialled by this server or accepted.
+	LinkUp(l *Link)
+	// Packets takes the packets at the start of b. It returns how many bytes it has taken,
+	// and whether the last packet it took was a SNAP, of which the body follows.
+	Packets(l *Link, b []byte) (used int, snap bool, err error)
+	// Snap reads the body that follows a SNAP packet.
+	Snap(l *Link, r *bufio.Reader) error
+	// Progress tells that bytes come and go on a link that is busy with something large.
+	Progress(l *Link)
+	// LinkDown tells that a link is gone; it is the last call for it.
+	LinkDown(l *Link, err error)
+	// DialFailed tells that a server's quorum port cannot be reached.
+	DialFailed(id int64, err error)
+}
+
+// Options are the settings of a transport. Zero settings stand for the defaults.
+type Options struct {
+	ID        int64
+	Ensemble  *ensemble.Config
+	ListenAll bool // listen on all addresses and not only on those of the list
+
+	ConnectTimeout time.Duration // default 5 s; source: cnxTimeout
+	FirstTimeout   time.Duration // for the first message of a connection, default 10 s
+	DialLimit      time.Duration // how long a leader's quorum port is tried, default 5 s
+	SendLimit      int64         // bytes that may wait for one learner, default 256 MiB
+
+	Log logrus.FieldLogger
+}
+
+func (o *Options) setDefaults() {
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 5 * time.Second
+	}
+	if o.FirstTimeout == 0 {
+		o.FirstTimeout = 10 * time.Second
+	}
+	if o.DialLimit == 0 {
+		o.DialLimit = 5 * time.Second
+	}
+	if o.SendLimit == 0 {
+		o.SendLimit = 256 << 20
+	}
+}
+
+// Transport are the connections of one server.
+type Transport struct {
+	opts    Options
+	h       Handler
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	strange strangers
+
+	listeners []net.Listener
+	elections []net.Listener
+	peers     map[int64]*peer
+
+	mu       sync.Mutex
+	links    map[*Link]struct{}
+	halfOpen int
+	dial     context.CancelFunc // of the leader that is wanted
+	closed   bool
+}
+
+// Listen binds the ports of this server. Nothing is accepted before Serve.
+func Listen(o Options, h Handler) (*Transport, error) {
+	o.setDefaults()
+	me := o.Ensemble.Member(o.ID)
+	if me == nil {
+		return nil, fmt.Errorf("transport: server %d is not in the list of servers", o.ID)
+	}
+	t := &Transport{opts: o, h: h, links: make(map[*Link]struct{}), peers: make(map[int64]*peer)}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.strange.log = o.Log
+	for i := range o.Ensemble.Members {
+		if m := &o.Ensemble.Members[i]; m.ID != o.ID {
+			t.peers[m.ID] = newPeer(t, m)
+		}
+	}
+	for i, a := range me.Addresses {
+		if i > 0 && o.ListenAll {
+			break
+		}
+		host := a.Host
+		if o.ListenAll {
+			host = ""
+		}
+		quorum, err := t.listen(host, a.Quorum, "quorum")
+		if err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+		t.listeners = append(t.listeners, quorum)
+		election, err := t.listen(host, a.Election, "election")
+		if err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+		t.elections = append(t.elections, election)
+	}
+	return t, nil
+}
+
+func (t *Transport) listen(host string, port int, what string) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("the %s port of server.%d cannot be listened on: %w; correct the line server.%d, "+
+			"or set quorumListenOnAllIPs=true where the name is not this machine's own address",
+			what, t.opts.ID, err, t.opts.ID)
+	}
+	return l, nil
+}
+
+// Serve begins to accept and to dial.
+func (t *Transport) Serve() {
+	for _, l := range t.listeners {
+		t.running.Go(func() { t.accept(l, t.acceptLink) })
+	}
+	for _, l := range t.elections {
+		t.running.Go(func() { t.accept(l, t.acceptElection) })
+	}
+	for _, p := range t.peers {
+		t.running.Go(p.dialLoop)
+	}
+}
+
+// maxHalfOpen bounds the connections that have not said yet who they are.
+const maxHalfOpen = 64
+
+// accept takes connections until its listener is closed. It never ends for another reason.
+func (t *Transport) accept(l net.Listener, take func(net.Conn)) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if t.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			t.opts.Log.WithError(err).Warn("Accepting a server's connection failed")
+			t.pause(100 * time.Millisecond)
+			continue
+		}
+		t.mu.Lock()
+		crowded := t.halfOpen >= maxHalfOpen || t.closed
+		if !crowded {
+			t.halfOpen++
+		}
+		t.mu.Unlock()
+		if crowded {
+			t.strange.refuse(conn, errors.New("too many connections have not said who they are"))
+			continue
+		}
+		t.running.Go(func() { take(conn) })
+	}
+}
+
+// greeted ends the time in which an accepted connection has not said who it is.
+func (t *Transport) greeted() {
+	t.mu.Lock()
+	t.halfOpen--
+	t.mu.Unlock()
+}
+
+// pause waits, but not for longer than the transport lasts.
+func (t *Transport) pause(d time.Duration) {
+	select {
+	case <-t.ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// Notify sends a notification to another server, in place of one that it has not got yet.
+func (t *Transport) Notify(to int64, n *proto.Notification) {
+	if p := t.peers[to]; p != nil {
+		p.notify(n)
+	}
+}
+
+// Redial has connections made to servers to which there is none.
+func (t *Transport) Redial() {
+	for _, p := range t.peers {
+		p.nudge()
+	}
+}
+
+// LeaveElection closes the election port and its connections: a leader that is about to
+// end must not be voted for.
+func (t *Transport) LeaveElection() {
+	for _, l := range t.elections {
+		_ = l.Close() // it has nothing to lose
+	}
+	for _, p := range t.peers {
+		p.stop()
+	}
+}
+
+// Close closes everything and waits for its goroutines.
+func (t *Transport) Close() error {
+	t.cancel()
+	t.mu.Lock()
+	t.closed = true
+	links := make([]*Link, 0, len(t.links))
+	for l := range t.links {
+		links = append(links, l)
+	}
+	t.mu.Unlock()
+	var err error
+	for _, l := range t.listeners {
+		err = errors.Join(err, ignoreClosed(l.Close()))
+	}
+	for _, l := range t.elections {
+		err = errors.Join(err, ignoreClosed(l.Close()))
+	}
+	for _, l := range links {
+		l.Close(errClosing)
+	}
+	for _, p := range t.peers {
+		p.stop()
+	}
+	t.running.Wait()
+	return err
+}
+
+var errClosing = errors.New("this server is stopping")
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// strangers logs connections that are refused, each address once in a while.
+type strangers struct {
+	log  logrus.FieldLogger
+	mu   sync.Mutex
+	seen map[string]time.Time
+}
+
+const (
+	strangeEvery = time.Minute
+	maxStrangers = 1024
+)
+
+func (s *strangers) refuse(conn net.Conn, err error) {
+	_ = conn.Close() // it is a stranger's
+	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil || len(s.seen) >= maxStrangers {
+		s.seen = make(map[string]time.Time)
+	}
+	if now := time.Now(); now.Sub(s.seen[host]) > strangeEvery {
+		s.seen[host] = now
+		s.log.WithError(err).WithFields(logrus.Fields{"address": conn.RemoteAddr(), "port": conn.LocalAddr()}).
+			Warn("Refused a connection to a port that is for servers only")
+	}
+}
+
+// addresses are the addresses of a member's port, its names resolved anew.
+func addresses(ctx context.Context, m *ensemble.Member, port func(ensemble.Address) int) (all []string, err error) {
+	for _, a := range m.Addresses {
+		ips, e := net.DefaultResolver.LookupIPAddr(ctx, a.Host)
+		err = errors.Join(err, e)
+		for _, ip := range ips {
+			all = append(all, net.JoinHostPort(ip.String(), strconv.Itoa(port(a))))
+		}
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	return nil, err
+}
+
+// connect dials the addresses at the same time; the first connection wins.
+func (t *Transport) connect(ctx context.Context, addrs []string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.opts.ConnectTimeout)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, len(addrs))
+	for _, a := range addrs {
+		go func() {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", a)
+			results <- result{conn, err}
+		}()
+	}
+	var first net.Conn
+	var errs error
+	for range addrs {
+		switch r := <-results; {
+		case r.err != nil:
+			errs = errors.Join(errs, r.err)
+		case first != nil:
+			_ = r.conn.Close() // one is enough
+		default:
+			first = r.conn
+			cancel()
+		}
+	}
+	if first != nil {
+		return first, nil
+	}
+	return nil, errs
+}

@@ -1,0 +1,82 @@
+package zab
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// Status describes a server's part in the ensemble.
+type Status struct {
+	ID       int64
+	Leader   int64 // whom this server follows or is; 0 while it looks for a leader
+	Epoch    int64 // in which it serves, or the current one on disk
+	Accepted int64
+	Round    int64 // of the election
+	Logged   proto.Zxid
+	Durable  proto.Zxid
+	Commit   proto.Zxid
+	Learners []LearnerStatus // of a leader
+	Looking  proto.Vote      // what this server proposes while it looks for a leader
+}
+
+// LearnerStatus describes a learner as its leader sees it.
+type LearnerStatus struct {
+	ID       int64
+	Voter    bool
+	Synced   bool // serves
+	Acked    proto.Zxid
+	LastSeen proto.Millis // since it was heard of
+}
+
+// Status describes the peer.
+func (p *Peer) Status() Status {
+	s := Status{
+		ID: p.cfg.ID, Epoch: p.hard.Current, Accepted: p.hard.Accepted, Round: p.election.round,
+		Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(),
+	}
+	switch p.role {
+	case proto.Leading:
+		s.Leader = p.cfg.ID
+		for _, l := range p.leading.links {
+			if l.id != 0 && !l.closed {
+				s.Learners = append(s.Learners, LearnerStatus{
+					l.id, !l.observer && !p.Solo() && p.cfg.Ensemble.Votes(l.id), l.stage == stageActive,
+					l.acked, p.now - l.heard,
+				})
+			}
+		}
+	case proto.Following, proto.Observing:
+		s.Leader = p.following.leader
+	case proto.Looking:
+		s.Looking = p.election.proposal
+	}
+	if p.serving {
+		s.Epoch = p.epoch
+	}
+	return s
+}
+
+// EpochZxid is the start of the epoch in which the server serves, 0 if it does not.
+func (p *Peer) EpochZxid() proto.Zxid {
+	if !p.serving {
+		return 0
+	}
+	return proto.Zxid(p.epoch << 32)
+}
+
+// LastHeard is when the leader was heard last, of a server that followed until now.
+func (p *Peer) LastHeard() proto.Millis { return p.following.heard }
+
+// SilenceLimit is how long a silent leader is believed to lead.
+func (p *Peer) SilenceLimit() proto.Millis { return p.sync() }
+
+// TakesSnap says whether a snapshot from the leader is being taken over.
+func (p *Peer) TakesSnap() bool { return p.following.snap }
+
+// HangUp closes a link for a reason that its user knows.
+func (p *Peer) HangUp(l *Link, reason string) { p.hangUp(l, reason) }
+
+// Resign has a leader take no more proposals, so that it can leave with all committed.
+func (p *Peer) Resign() { p.leading.resigned = true }
+
+// Settled says whether everything proposed is committed.
+func (p *Peer) Settled() bool { return p.commit == len(p.entries) }

@@ -1,0 +1,69 @@
+package zab
+
+import (
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// synchronize queues everything that a learner lacks, and NEWLEADER. From here on every
+// proposal goes to the learner, too; commits wait for UPTODATE, because most releases of
+// Apache's cannot take one between NEWLEADER and it.
+//
+// Before the leadership is confirmed its whole history is sent as committed: a learner of
+// Apache's has nothing else on its disk when it acknowledges NEWLEADER.
+//
+// Source of the packets: LearnerHandler.java, syncFollower. The decision is stricter: a
+// learner is told to cut only to a transaction that it is certain to have.
+func (p *Peer) synchronize(l *Link) {
+	l.stage = stageSyncing
+	end := p.committed()
+	if p.leading.stage != leadActive {
+		end = p.last()
+	}
+	i := p.after(min(l.zxid, end))
+	before := p.before(i)
+	switch {
+	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && l.zxid <= p.epochZxid():
+		p.send(l, proto.PacketDiff, end, nil)
+		p.sendHistory(l, before, end)
+	case l.zxid < p.base:
+		p.bulk(l, Bulk{Kind: BulkLog, After: l.zxid, Zxid: p.base})
+		p.sendHistory(l, p.base, end)
+	case l.zxid.Epoch() == before.Epoch() && before.Counter() != 0:
+		p.send(l, proto.PacketTrunc, before, nil)
+		p.sendHistory(l, before, end)
+	default:
+		// The packet's zxid must be above everything that the learner has, lest old files
+		// of an Apache server come to life again.
+		at := p.committed()
+		if l.zxid > at {
+			at = max(at, p.epochZxid())
+		}
+		p.bulk(l, Bulk{Kind: BulkSnap, Zxid: at})
+		p.sendHistory(l, p.committed(), end)
+	}
+	p.send(l, proto.PacketNewLeader, p.epochZxid(), p.text)
+	l.zxid, l.commits, l.acksSince = end, end, p.now
+}
+
+func (p *Peer) bulk(l *Link, b Bulk) {
+	b.At = len(l.Out)
+	l.Bulks = append(l.Bulks, b)
+	p.touch(l)
+}
+
+// sendHistory sends the history after a zxid: proposals with their commits up to end, and
+// to followers what is beyond as proposals only.
+func (p *Peer) sendHistory(l *Link, after, end proto.Zxid) {
+	l.proposed = after
+	for i := p.after(after); i < len(p.entries); i++ {
+		e := &p.entries[i]
+		if e.zxid > end && l.observer {
+			return
+		}
+		p.send(l, proto.PacketProposal, e.zxid, e.txn())
+		l.proposed = e.zxid
+		if e.zxid <= end {
+			p.send(l, proto.PacketCommit, e.zxid, nil)
+		}
+	}
+}
