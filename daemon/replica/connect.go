@@ -24,6 +24,10 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		r.abort(c)
 		return
 	}
+	c.hello = nil
+	if !r.zab.Leads() {
+		c.hello = append(c.hello, frame...) // another leader may have to be asked
+	}
 	c.listed = req.HasReadOnly
 	c.timeout = min(max(proto.Millis(req.Timeout), r.cfg.MinTimeout), r.cfg.MaxTimeout)
 	if req.Session == 0 {
@@ -63,6 +67,7 @@ func (r *Replica) open(now Now, c *Conn) {
 	id := r.sessions.nextID()
 	it := item{op: proto.OpCreateSession, since: now.Mono, wait: waitTxn}
 	if r.zab.Leads() {
+		c.hello = nil
 		r.caller = r.callerOf(c, c.IDs)
 		r.req = proto.Request{Op: proto.OpCreateSession, Mode: int32(c.timeout)}
 		r.sessions.owners[id] = r.cfg.ServerID
@@ -90,7 +95,7 @@ func (r *Replica) refuse(c *Conn) {
 
 // attach answers a connect request and gives the session to the connection.
 func (r *Replica) attach(now Now, c *Conn, s *session, since proto.Millis) {
-	c.phase, c.session, s.conn = phaseOpen, s, c
+	c.phase, c.session, c.hello, s.conn = phaseOpen, s, nil, c
 	res := proto.ConnectResponse{
 		Timeout: int32(c.timeout), Session: s.id, Password: s.id.Password(), HasReadOnly: c.listed,
 	}

@@ -17,6 +17,7 @@ type quorum struct {
 	// grace is until when clients are still served from the tree though the leader is gone:
 	// no longer than a silent leader would have been believed.
 	grace proto.Millis
+	epoch proto.Zxid // start of the one in which the server served last
 
 	opening  map[proto.SessionID]*Conn // the leader is asked to create the session
 	checking map[proto.SessionID]*Conn // the leader is asked whether the session is valid
@@ -152,7 +153,7 @@ func (r *Replica) takeInstall(e *Effects) {
 // should have told it, nobody knows.
 func (r *Replica) install(now Now) {
 	for _, c := range r.conns {
-		if c != nil && c.phase != phaseNew && c.hello == nil {
+		if c != nil && c.live() {
 			r.abort(c)
 		}
 	}
@@ -165,7 +166,7 @@ func (r *Replica) install(now Now) {
 }
 
 // waiterFor finds the connection that waits for a transaction.
-func (r *Replica) waiterFor(txn *proto.Txn) *Conn {
+func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 	if r.pending.len() > 0 && r.pending.first().zxid == txn.Zxid {
 		c := r.pending.first().conn
 		r.pending.pop()
@@ -180,12 +181,26 @@ func (r *Replica) waiterFor(txn *proto.Txn) *Conn {
 	if s == nil || s.conn == nil || s.conn.requests.len() == 0 {
 		return nil
 	}
-	it := s.conn.requests.first()
-	if it.wait != waitTxn || it.zxid != 0 || it.xid != txn.Cxid ||
-		txn.Type == proto.OpCloseSession && it.op != proto.OpCloseSession {
+	c, i := s.conn, s.conn.requests.head
+	for i < len(c.requests.items) && c.requests.items[i].wait != waitTxn {
+		i++
+	}
+	if i == len(c.requests.items) {
 		return nil
 	}
-	return s.conn
+	it := &c.requests.items[i]
+	if it.zxid != 0 || it.xid != txn.Cxid || txn.Type == proto.OpCloseSession && it.op != proto.OpCloseSession {
+		return nil
+	}
+	if i > c.requests.head {
+		// A sync before it was asked of a leader that is gone. What that leader had committed
+		// by then is below this transaction, and so it is applied.
+		for j := range c.requests.items[c.requests.head:i] {
+			c.requests.items[c.requests.head+j].wait = waitTurn
+		}
+		r.drain(now, c)
+	}
+	return c
 }
 
 // changeRole takes notice of a role that has begun or ended.
@@ -208,8 +223,10 @@ func (r *Replica) changeRole(now Now) {
 	}
 }
 
-// stopServing ends a role. Clients whose requests are on their way are sent away, because
-// nobody knows what becomes of those; the others may stay for a while.
+// stopServing ends a role. The clients may stay for a while: once a learner knows the
+// history with which the next epoch begins, it knows which of the requests that it had
+// sent on became part of it, and may send the others again. The requests of a leader's own
+// clients are not kept, and nobody could tell those clients what has become of them.
 func (r *Replica) stopServing(now Now) {
 	q := &r.quorum
 	r.tree.ForgetPromises()
@@ -220,7 +237,11 @@ func (r *Replica) stopServing(now Now) {
 	}
 	r.sessions.become(now, true)
 	for _, c := range r.conns {
-		if c != nil && c.Open() && c.hello == nil && (c.phase == phaseOpening || c.inFlight()) {
+		switch {
+		case c == nil || !c.Open():
+		case c.phase == phaseOpening && !q.leads && c.hello != nil:
+			r.holdAgain(now, c)
+		case c.phase == phaseOpening || q.leads && c.inFlight():
 			r.abort(c)
 		}
 	}
@@ -240,8 +261,15 @@ func (c *Conn) inFlight() bool {
 
 // startServing begins a role: what had to wait goes on.
 func (r *Replica) startServing(now Now) {
+	same := r.quorum.epoch == r.zab.EpochZxid()
+	r.quorum.epoch = r.zab.EpochZxid()
 	for _, c := range r.conns {
 		if c != nil && c.phase == phaseOpen {
+			if same && c.inFlight() {
+				// The leader is still the old one, and may have the request still.
+				r.abort(c)
+				continue
+			}
 			if s := c.session; r.sessions.byID[s.id] == s {
 				s.owner = r.cfg.ServerID
 				r.sessions.touch(now, s)
@@ -266,7 +294,7 @@ func (r *Replica) startServing(now Now) {
 func (r *Replica) resend(now Now, c *Conn) {
 	for i := c.requests.head; i < len(c.requests.items) && c.phase == phaseOpen; i++ {
 		it := &c.requests.items[i]
-		if it.wait != waitHeld {
+		if it.wait == waitTurn {
 			continue
 		}
 		body := c.requests.frame(it)
@@ -290,6 +318,16 @@ func (r *Replica) hold(now Now, c *Conn, frame []byte) {
 	r.quorum.held = append(r.quorum.held, c)
 }
 
+// holdAgain keeps a connect request of which the leader was asked that is gone.
+func (r *Replica) holdAgain(now Now, c *Conn) {
+	if c.requests.len() > 0 && c.requests.first().op == proto.OpCreateSession {
+		c.requests.pop()
+		r.stats.Outstanding--
+	}
+	c.Stats.LastResponse = now.Mono
+	r.quorum.held = append(r.quorum.held, c)
+}
+
 // tickQuorum sends clients away that have waited too long for a leader.
 func (r *Replica) tickQuorum(now Now) {
 	q := &r.quorum
@@ -307,7 +345,7 @@ func (r *Replica) tickQuorum(now Now) {
 	kept := q.held[:0]
 	for _, c := range q.held {
 		switch {
-		case c.hello == nil || c.phase != phaseOpening:
+		case c.phase != phaseOpening:
 		case now.Mono-c.Stats.LastResponse > helloWait:
 			r.abort(c)
 		default:

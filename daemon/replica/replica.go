@@ -178,7 +178,7 @@ func (r *Replica) settle(now Now) {
 		if err := r.txn.Decode(b); err != nil {
 			panic("replica: a committed transaction does not decode: " + err.Error())
 		}
-		r.apply(now, &r.txn, r.waiterFor(&r.txn))
+		r.apply(now, &r.txn, r.waiterFor(now, &r.txn))
 		r.paySyncs(now)
 	}
 	r.zab.Applied()

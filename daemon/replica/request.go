@@ -70,8 +70,8 @@ func (r *Replica) write(now Now, c *Conn, it item, body []byte) {
 	if it.op == proto.OpCloseSession {
 		c.closing = true
 	}
-	if r.start(now, c, &it, body) {
-		body = nil
+	if r.start(now, c, &it, body) && r.zab.Leads() {
+		body = nil // a learner may have to send it again, to another leader
 	}
 	if c.phase == phaseClosed {
 		return
