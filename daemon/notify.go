@@ -12,6 +12,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 )
 
@@ -101,11 +103,33 @@ func (p *process) watch(ctx context.Context, n *notifier) {
 	}
 }
 
+// role is the server's part in its ensemble.
+func (p *process) role(s *replica.Status) string {
+	mode := admin.Mode(s)
+	if s.Solo {
+		return mode
+	}
+	q, n := &s.Quorum, len(p.cfg.Ensemble.Members)
+	switch {
+	case !s.Serving:
+		return fmt.Sprintf("%s, without a quorum of %d", mode, n)
+	case s.Role == proto.Leading:
+		seen := 1
+		for _, l := range q.Learners {
+			if l.Synced {
+				seen++
+			}
+		}
+		return fmt.Sprintf("leader of %d, epoch %d, %d of %d servers seen", n, q.Epoch, seen, n)
+	}
+	return fmt.Sprintf("%s of %d, led by %d, epoch %d", mode, n, q.Leader, q.Epoch)
+}
+
 // describe is the server's state in one line.
 func (p *process) describe() string {
 	var s replica.Status
 	p.server.Ask(func(r *replica.Replica) { s = r.Status() })
-	line := fmt.Sprintf("standalone, zxid %v, %d sessions, %d connections", s.Zxid, s.Sessions, s.Connections)
+	line := fmt.Sprintf("%s, zxid %v, %d sessions, %d connections", p.role(&s), s.Zxid, s.Sessions, s.Connections)
 	if p.store.Status().NoSpace {
 		line += "; DISK FULL: writes wait"
 	}

@@ -104,6 +104,15 @@ func (w *Words) Answer(word string, arg []byte) (text []byte, known bool) {
 	if word != "srvr" && !slices.Contains(allowed, word) && !slices.Contains(allowed, "*") {
 		return []byte(word + " is not executed because it is not in the whitelist.\n"), true
 	}
+	serving := true
+	w.backend.Ask(func(r *replica.Replica) { serving = r.Serving() })
+	switch {
+	case serving || strings.Contains(idleWords, word):
+	case word == "isro":
+		return []byte("null"), true
+	default:
+		return []byte("This ZooKeeper instance is not currently serving requests\n"), true
+	}
 	var b strings.Builder
 	f(w, &b, arg)
 	return []byte(b.String()), true
@@ -142,8 +151,29 @@ func (w *Words) srvr(b *strings.Builder, clients bool) {
 	fmt.Fprintf(b, "Latency min/avg/max: %d/%s/%d\n", s.MinLatency, average(int64(s.Latency), s.Replies), s.MaxLatency)
 	fmt.Fprintf(b, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n",
 		s.Received, s.Sent, s.Connections, s.Outstanding)
-	fmt.Fprintf(b, "Zxid: %v\nMode: standalone\nNode count: %d\n", s.Zxid, nodes+1)
+	fmt.Fprintf(b, "Zxid: %v\nMode: %s\nNode count: %d\n", s.Zxid, Mode(&s), nodes+1)
+	if Mode(&s) == "leader" {
+		b.WriteString("Proposal sizes last/min/max: -1/-1/-1\n") // they are not measured
+	}
 }
+
+// Mode is Apache's word for what a server is.
+func Mode(s *replica.Status) string {
+	switch {
+	case s.Solo:
+		return "standalone"
+	case s.Role == proto.Leading:
+		return "leader"
+	case s.Role == proto.Following:
+		return "follower"
+	case s.Role == proto.Observing:
+		return "observer"
+	}
+	return "looking"
+}
+
+// idleWords are answered also while there is no quorum.
+const idleWords = "ruok gtmk stmk conf envi srst"
 
 // average prints a quotient as Apache does: at most four decimals, at least one.
 func average(sum, count int64) string {

@@ -80,7 +80,7 @@ func (w *Words) monitor(b *strings.Builder, _ []byte) {
 	p := w.backend.Process()
 	line := func(name string, value any) { fmt.Fprintf(b, "zk_%s\t%v\n", name, value) }
 	line("version", w.backend.Info().Version)
-	line("server_state", "standalone")
+	line("server_state", Mode(&s))
 	line("avg_latency", average(int64(s.Latency), s.Replies))
 	line("max_latency", s.MaxLatency)
 	line("min_latency", s.MinLatency)
@@ -99,6 +99,7 @@ func (w *Words) monitor(b *strings.Builder, _ []byte) {
 	line("max_file_descriptor_count", p.MaxFiles)
 	line("auth_failed_count", s.AuthFailed)
 	line("stale_sessions_expired", s.Expired)
+	ensembleLines(&s, line)
 	for _, q := range quotas {
 		ns := strings.TrimPrefix(q.Path, "/")
 		line(ns+"_quota_count_limit_per_namespace", q.CountLimit)
@@ -106,4 +107,39 @@ func (w *Words) monitor(b *strings.Builder, _ []byte) {
 		line(ns+"_quota_count_usage_per_namespace", q.CountUsed)
 		line(ns+"_quota_bytes_usage_per_namespace", q.BytesUsed)
 	}
+}
+
+// ensembleLines are those that only a server of an ensemble has.
+func ensembleLines(s *replica.Status, line func(name string, value any)) {
+	if s.Solo {
+		return
+	}
+	doing := map[proto.State]string{
+		proto.Leading: "leading", proto.Following: "following", proto.Observing: "observing",
+	}
+	line("peer_state", doing[s.Role]+" - broadcast")
+	line("quorum_size", s.Quorum.Members)
+	line("epoch", s.Quorum.Epoch)
+	line("last_logged_zxid", int64(s.Quorum.Logged))
+	line("last_durable_zxid", int64(s.Quorum.Durable))
+	if s.Role != proto.Leading {
+		return
+	}
+	synced, other, observers := 0, 0, 0
+	for _, l := range s.Quorum.Learners {
+		switch {
+		case !l.Synced:
+		case l.Voter:
+			synced++
+		case l.Observer:
+			observers++
+		default:
+			other++
+		}
+	}
+	line("learners", len(s.Quorum.Learners))
+	line("synced_followers", synced)
+	line("synced_non_voting_followers", other)
+	line("synced_observers", observers)
+	line("pending_syncs", s.Syncs)
 }

@@ -40,6 +40,7 @@ type Status struct {
 	Serving  bool // is an active part of an ensemble that has a quorum, or on its own
 	Solo     bool // is on its own
 	Quorum   zab.Status
+	Syncs    int // that wait for what was proposed before them
 }
 
 // Status describes the replica. It costs the same whatever the tree holds.
@@ -53,6 +54,7 @@ func (r *Replica) Status() Status {
 		Serving:  r.zab.Serving(),
 		Solo:     r.zab.Solo(),
 		Quorum:   r.zab.Status(),
+		Syncs:    len(r.quorum.owed),
 	}
 }
 

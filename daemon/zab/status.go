@@ -14,6 +14,7 @@ type Status struct {
 	Logged   proto.Zxid
 	Durable  proto.Zxid
 	Commit   proto.Zxid
+	Members  int             // of the ensemble
 	Learners []LearnerStatus // of a leader
 	Looking  proto.Vote      // what this server proposes while it looks for a leader
 }
@@ -22,6 +23,7 @@ type Status struct {
 type LearnerStatus struct {
 	ID       int64
 	Voter    bool
+	Observer bool
 	Synced   bool // serves
 	Acked    proto.Zxid
 	LastSeen proto.Millis // since it was heard of
@@ -31,7 +33,7 @@ type LearnerStatus struct {
 func (p *Peer) Status() Status {
 	s := Status{
 		ID: p.cfg.ID, Epoch: p.hard.Current, Accepted: p.hard.Accepted, Round: p.election.round,
-		Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(),
+		Members: len(p.ids), Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(),
 	}
 	switch p.role {
 	case proto.Leading:
@@ -39,8 +41,8 @@ func (p *Peer) Status() Status {
 		for _, l := range p.leading.links {
 			if l.id != 0 && !l.closed {
 				s.Learners = append(s.Learners, LearnerStatus{
-					l.id, !l.observer && !p.Solo() && p.cfg.Ensemble.Votes(l.id), l.stage == stageActive,
-					l.acked, p.now - l.heard,
+					l.id, !l.observer && p.cfg.Ensemble.Votes(l.id), l.observer, l.stage == stageActive, l.acked,
+					p.now - l.heard,
 				})
 			}
 		}
