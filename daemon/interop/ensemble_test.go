@@ -47,7 +47,9 @@ func newCluster(t *testing.T, kinds ...string) *cluster {
 		if t.Failed() {
 			for i, p := range c.servers {
 				b, _ := os.ReadFile(p.log)
-				lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+				lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(b)), "\n"), func(line string) bool {
+					return strings.HasPrefix(line, "SLF4J") || strings.HasPrefix(line, "log4j")
+				})
 				t.Logf("server %d, %s, ended its log with\n%s", i+1, p.name, strings.Join(lines[max(0, len(lines)-25):], "\n"))
 			}
 		}
@@ -304,7 +306,7 @@ func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
 		s.send(frame)
 		f, err := s.frame()
 		if err != nil {
-			c.t.Fatal(err)
+			c.t.Fatalf("%s (%s), asked for %q: %v", p.name, p.mode(), frame, err)
 		}
 		d := jute.NewDecoder(f)
 		d.Int()
@@ -381,4 +383,37 @@ func TestEnsembleLosesFollowers(t *testing.T) {
 		c.awaitAll()
 	}
 	c.finish(writers)
+}
+
+// TestMixed has zkd and Apache's servers form one ensemble, in every role: each server
+// in turn is killed and comes back, under writes.
+func TestMixed(t *testing.T) {
+	for _, kinds := range [][]string{
+		{"zkd", "java", "zkd"}, {"java", "zkd", "java"}, {"zkd", "debian", "zkd"}, {"debian", "zkd", "debian"},
+	} {
+		if only := os.Getenv("KINDS"); only != "" {
+			kinds = strings.Split(only, "-")
+		}
+		t.Run(strings.Join(kinds, "-"), func(t *testing.T) {
+			c := newCluster(t, kinds...)
+			c.start()
+			writers := c.write(3)
+			led := map[string]int{}
+			for i := range count("ROUNDS", 6) {
+				time.Sleep(300 * time.Millisecond)
+				leader := c.leader()
+				led[c.servers[leader].name]++
+				victim := (leader + i%3) % 3
+				began := time.Now()
+				c.servers[victim].kill()
+				for _, w := range writers {
+					w.progress(began.Add(50 * time.Millisecond))
+				}
+				c.servers[victim].launch()
+				c.awaitAll()
+			}
+			c.finish(writers)
+			t.Logf("leaderships: %v", led)
+		})
+	}
 }
