@@ -6,8 +6,10 @@ LDFLAGS  = -s -w -X 'github.com/zkd-project/zkd/daemon.Version=$(VERSION)' -X 'g
 TOOLS    = build/tools
 LINT     = $(TOOLS)/golangci-lint
 FUZZTIME ?= 10s
+SEEDS    ?= 2000
+FIRST    ?= 1
 
-.PHONY: help build run test race lint vuln fuzz bench docs test-interop clean
+.PHONY: help build run test race lint vuln fuzz bench docs test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -15,11 +17,8 @@ help: ## list the targets
 build: ## build the binaries into build/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o build/ ./cmd/...
 
-run: build ## run one server on loopback, port 2181, data in build/run; Ctrl-C stops it
-	@mkdir -p build/run
-	@printf 'tickTime=2000\ndataDir=%s\nclientPort=2181\nclientPortAddress=127.0.0.1\n4lw.commands.whitelist=*\n' "$(CURDIR)/build/run" > build/run.cfg
-	@echo "connection string: 127.0.0.1:2181 (Ctrl-C stops the server)"
-	@build/zkd run -c build/run.cfg
+run: build ## run an ensemble of three servers on loopback, ports 2181 to 2183; Ctrl-C stops it
+	@packaging/ensemble.sh
 
 test: ## run every test that needs nothing but Go
 	$(GO) vet ./...
@@ -48,6 +47,15 @@ docs: ## write the documents that are generated
 
 test-interop: build ## test with real clients and against the Java server; installs what it needs
 	daemon/interop/run.sh
+
+test-ensemble: build ## kill, stop and cut off servers of real ensembles
+	ZKD_BINARY=$(CURDIR)/build/zkd $(GO) test -tags interop -count=1 -timeout 20m -run '^TestEnsemble' -v ./daemon/interop
+
+test-mixed: build ## ensembles of zkd and Apache's servers; installs what it needs
+	daemon/interop/run.sh -run '^TestMixed' -v
+
+sim: ## run SEEDS seeds of the simulator from FIRST
+	$(GO) test ./daemon/sim -run TestSeeds -v -timeout 10h -seeds $(SEEDS) -first $(FIRST)
 
 clean: ## remove what was built
 	rm -rf build
