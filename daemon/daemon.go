@@ -141,7 +141,7 @@ func (p *process) newServer(notify *notifier) error {
 		},
 		Replica: r, Store: p.store, Tree: options, Quorum: quorum, Log: p.log,
 		Outstanding: int64(p.cfg.OutstandingLimit),
-		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
+		FourLetter:  func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress",

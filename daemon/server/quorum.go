@@ -140,6 +140,9 @@ func (s *Server) settleLinks(e *replica.Effects) {
 			q.net.QueueBulk(s.bulk(b))
 		}
 		q.net.Queue(l.Out[at:])
+		if l.Close != "" {
+			q.net.End(errors.New(l.Close))
+		}
 		l.Out, l.Bulks = l.Out[:0], nil
 		if cap(l.Out) > keepBatch {
 			l.Out = nil
@@ -161,11 +164,7 @@ func (s *Server) settleLinks(e *replica.Effects) {
 func (s *Server) sendLinks(e *replica.Effects) {
 	for _, l := range e.Links {
 		q := l.Owner.(*quorumLink)
-		if l.Close != "" {
-			q.net.CloseAfterFlush(errors.New(l.Close))
-		} else {
-			q.net.Flush()
-		}
+		q.net.Flush()
 	}
 	for _, ev := range e.Events {
 		s.logEvent(ev)

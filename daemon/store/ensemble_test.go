@@ -201,6 +201,9 @@ func TestReadLog(t *testing.T) {
 	if want := append(span(8, 50), span(epoch2+1, epoch2+20)...); err != nil || !slices.Equal(got, want) {
 		t.Errorf("read %v: %v", got, err)
 	}
+	if got, err := read(7, 30); err != nil || !slices.Equal(got, span(8, 30)) {
+		t.Errorf("read up to the middle %v: %v", got, err)
+	}
 	for z, want := range map[proto.Zxid]bool{1: true, 50: true, 51: false, epoch2 + 30: true, epoch2 + 31: false} {
 		if s.HasLogged(z) != want {
 			t.Errorf("has %v: %v", z, !want)

@@ -184,6 +184,8 @@ func (s *Store) ReadLog(after, upTo proto.Zxid, f func(zxid proto.Zxid, txn []by
 			switch {
 			case g.last <= at:
 				return nil
+			case g.first > upTo:
+				return errStop
 			case g.prev.zxid > at:
 				return fmt.Errorf("%w: nothing is between %v and %v", ErrLogTrimmed, at, g.first)
 			}

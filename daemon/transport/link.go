@@ -38,6 +38,7 @@ type Link struct {
 	queued  int64
 	writing bool // somebody is writing, or about to
 	closed  bool
+	ending  error // why the link is to be closed once everything is sent
 	wake    chan struct{}
 	done    chan struct{}
 }
@@ -90,8 +91,12 @@ func (l *Link) QueueBulk(f func(w io.Writer) error) {
 // Flush sends what is queued, on the calling goroutine as far as the socket takes it.
 func (l *Link) Flush() {
 	l.mu.Lock()
-	if l.writing || l.closed || len(l.out) == 0 && len(l.items) == 0 {
+	if l.writing || l.closed {
 		l.mu.Unlock()
+		return
+	}
+	if len(l.out) == 0 && len(l.items) == 0 {
+		l.idle()
 		return
 	}
 	l.writing = true
@@ -109,8 +114,7 @@ func (l *Link) Flush() {
 	if n == len(b) {
 		l.keep(b)
 		if len(l.out) == 0 && len(l.items) == 0 {
-			l.writing = false
-			l.mu.Unlock()
+			l.idle()
 			return
 		}
 	} else {
@@ -118,6 +122,16 @@ func (l *Link) Flush() {
 	}
 	l.mu.Unlock()
 	l.wakeSender()
+}
+
+// idle notes that everything has been sent; the mutex is held, and let go.
+func (l *Link) idle() {
+	l.writing = false
+	ending := l.ending
+	l.mu.Unlock()
+	if ending != nil {
+		l.Close(ending)
+	}
 }
 
 func (l *Link) wakeSender() {
@@ -177,18 +191,19 @@ func (l *Link) send() {
 // next is what is to be written next; without anything the sender's part is over.
 func (l *Link) next() (it item, ok bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch {
 	case l.closed:
+		l.mu.Unlock()
 		return it, false
 	case len(l.items) > 0:
 		it, l.items = l.items[0], l.items[1:]
 	case len(l.out) > 0:
 		it.b, l.out, l.spare = l.out, l.spare[:0], nil
 	default:
-		l.writing = false
+		l.idle()
 		return it, false
 	}
+	l.mu.Unlock()
 	return it, true
 }
 
@@ -252,11 +267,11 @@ func (l *Link) Close(err error) {
 	_ = l.conn.Close() // its reader ends
 }
 
-// CloseAfterFlush closes the link once what is queued has been handed to the socket, as
-// far as it takes it at once.
-func (l *Link) CloseAfterFlush(err error) {
-	l.Flush()
-	l.Close(err)
+// End has the link closed once everything that is queued has been sent.
+func (l *Link) End(err error) {
+	l.mu.Lock()
+	l.ending = err
+	l.mu.Unlock()
 }
 
 // newLink takes a connection on; it ends it if the transport is closed.

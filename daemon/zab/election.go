@@ -26,6 +26,8 @@ type election struct {
 	decideAt proto.Millis // when to believe the quorum for the proposal; 0 if there is none
 	draining bool         // waits for writes that are under way before it votes
 	held     []heldNotice // came while draining
+	failed   int          // roles in a row that ended before they came to serve
+	notUntil proto.Millis // those make the next election wait
 }
 
 type heldNotice struct {
@@ -46,7 +48,7 @@ func (p *Peer) look(reason string) {
 // must say what is on disk.
 func (p *Peer) startElection() {
 	e := &p.election
-	if !p.idle() {
+	if !p.idle() || p.now < e.notUntil {
 		return
 	}
 	e.draining = false
@@ -298,6 +300,7 @@ func (p *Peer) reached(now proto.Millis, id int64, up bool) {
 func (p *Peer) tickElection() {
 	e := &p.election
 	if e.draining {
+		p.startElection()
 		return
 	}
 	if e.decideAt != 0 && p.now >= e.decideAt {

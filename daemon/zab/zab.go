@@ -261,8 +261,27 @@ func (p *Peer) leave(reason string) {
 		p.hangUp(l, reason)
 	}
 	p.effects.Dial, p.effects.Dialling = 0, true
+	p.slowDown()
 	p.serving, p.leading, p.following = false, leading{}, p.following.end()
 	p.look(reason)
+}
+
+// Pauses after roles that came to nothing, so that a learner that cannot be synchronized
+// does not keep its leader busy.
+const (
+	firstPause = 10
+	lastPause  = 1000
+)
+
+func (p *Peer) slowDown() {
+	e := &p.election
+	if p.serving {
+		e.failed = 0
+		return
+	}
+	if e.failed++; e.failed > 1 { // one may just have come too early
+		e.notUntil = p.now + min(proto.Millis(firstPause)<<min(e.failed, 8), lastPause)
+	}
 }
 
 // Leave ends the server's part for a reason that its owner knows.
