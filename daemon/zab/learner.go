@@ -145,7 +145,7 @@ func (p *Peer) leaderInfo(l *Link, packet *proto.Packet) {
 func (p *Peer) ackEpoch(l *Link, current int32) {
 	zxid := p.last()
 	if p.following.scratch == p.following.epoch {
-		zxid = 0
+		zxid = -1 // what no history ends at
 	}
 	p.send(l, proto.PacketAckEpoch, zxid, jute.AppendInt(nil, current))
 }
