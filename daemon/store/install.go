@@ -208,9 +208,8 @@ func (s *Store) stampOf(dir string) (stamp [16]byte, err error) {
 	if err != nil {
 		return stamp, damaged(dir, err)
 	}
-	defer db.Close()
 	b, err := db.Get([]byte{keyFormat}, nil)
-	if err != nil || len(b) != 24 {
+	if err = errors.Join(err, db.Close()); err != nil || len(b) != 24 {
 		return stamp, fmt.Errorf("%w: %s has no format record", ErrDamaged, dir)
 	}
 	copy(stamp[:], b[8:])

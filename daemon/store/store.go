@@ -82,7 +82,6 @@ type Store struct {
 	next  *preparation
 	seq   uint64 // of the newest segment made
 	hard  HardState
-	known bool     // the epochs were found, or set
 	stale []string // segments of which nothing counts any more
 
 	mu     sync.Mutex // guards what follows, and old

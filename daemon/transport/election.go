@@ -131,7 +131,7 @@ func (p *peer) dial() error {
 	if err != nil {
 		return err
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(p.t.opts.FirstTimeout)); err == nil {
+	if err = conn.SetWriteDeadline(time.Now().Add(p.t.opts.FirstTimeout)); err == nil {
 		_, err = conn.Write(p.t.initial())
 	}
 	if err != nil || p.t.opts.ID < p.m.ID {
@@ -294,7 +294,7 @@ func (p *peer) read(conn net.Conn) {
 	if !current {
 		return
 	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 		p.t.opts.Log.WithError(err).WithField("peer", p.m.ID).Debug("The election connection has ended")
 	}
 	p.t.h.Peer(p.m.ID, false)

@@ -308,7 +308,7 @@ func (t *Transport) serve(l *Link) {
 	known, err := l.read()
 	if !l.dialled && !known {
 		t.greeted()
-		if err != nil && !errors.Is(err, io.EOF) {
+		if !errors.Is(err, io.EOF) {
 			t.strange.refuse(l.conn, err)
 		}
 	}

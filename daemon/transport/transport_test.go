@@ -30,7 +30,6 @@ type recorder struct {
 	got    []proto.Zxid
 	snaps  []string
 	failed []int64
-	snap   bool // take SNAP packets for what they are
 }
 
 func (r *recorder) locked(f func()) {
@@ -154,7 +153,7 @@ func TestNotifications(t *testing.T) {
 			from, to = b, ra
 		}
 		from.Notify(3-first, vote(7))
-		to.await(t, "the first vote", func() bool { return len(to.votes) == 1 })
+		to.await(t, "the first vote", func() bool { return len(to.votes) > 0 })
 		if want := fmt.Sprintf("%d: 7", first); to.votes[0] != want {
 			t.Errorf("got %q, want %q", to.votes[0], want)
 		}
@@ -177,7 +176,7 @@ func TestRestart(t *testing.T) {
 	defer a.Close()
 	b, rb := run(t, Options{ID: 2, Ensemble: list})
 	a.Notify(2, vote(5))
-	rb.await(t, "a vote", func() bool { return len(rb.votes) == 1 })
+	rb.await(t, "a vote", func() bool { return len(rb.votes) > 0 })
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
@@ -224,8 +223,8 @@ func TestLinks(t *testing.T) {
 	}
 	const many = 20_000
 	for i := range many {
-		switch {
-		case i == many/2:
+		switch i {
+		case many / 2:
 			down.QueueBulk(func(w io.Writer) error {
 				_, err := w.Write(append(proto.AppendPacket(nil, proto.PacketSnap, 0, nil), "body\n"...))
 				return err
@@ -310,7 +309,7 @@ func TestStrangers(t *testing.T) {
 		}
 	}
 	a.Notify(2, vote(3))
-	rb.await(t, "a vote after all that", func() bool { return len(rb.votes) == 1 })
+	rb.await(t, "a vote after all that", func() bool { return len(rb.votes) > 0 })
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
