@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 SEEDS    ?= 2000
 FIRST    ?= 1
 
-.PHONY: help build run test race lint vuln fuzz bench docs test-interop test-ensemble test-mixed sim clean
+.PHONY: help build run test race lint vuln fuzz bench docs bench-ensemble test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ fuzz: ## fuzz every decoder for FUZZTIME each
 
 bench: build ## measure zkd and Debian's Java ZooKeeper side by side
 	cmd/zkbench/compare.sh
+
+bench-ensemble: build ## measure ensembles of three servers side by side
+	cmd/zkbench/ensemble.sh
 
 docs: ## write the documents that are generated
 	$(GO) run ./docs/generate

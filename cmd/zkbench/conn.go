@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/jute"
@@ -24,8 +26,13 @@ type conn struct {
 const sessionTimeout = 30_000
 
 // dial opens a connection and its session; id 0 is a new one.
+// turn is whose turn it is among several servers.
+var turn atomic.Int64
+
+// dial connects to a server; of several, with commas between, each has its turn.
 func dial(addr string, id proto.SessionID, pw [proto.PasswordLen]byte) (*conn, error) {
-	c, err := net.DialTimeout("tcp", addr, 30*time.Second)
+	servers := strings.Split(addr, ",")
+	c, err := net.DialTimeout("tcp", servers[int(turn.Add(1)-1)%len(servers)], 30*time.Second)
 	if err != nil {
 		return nil, err
 	}

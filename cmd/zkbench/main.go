@@ -34,8 +34,8 @@ func main() {
 		},
 	}
 	f := root.Flags()
-	f.StringVar(&o.addr, "server", "127.0.0.1:2181", "address of the server")
-	f.IntVar(&o.pid, "pid", 0, "process of the server, to be measured")
+	f.StringVar(&o.addr, "server", "127.0.0.1:2181", "address of the server, or of several with commas between")
+	f.IntSliceVar(&o.pid, "pid", nil, "processes of the servers, to be measured")
 	f.IntVar(&o.conns, "conns", 16, "connections")
 	f.IntVar(&o.window, "window", 64, "requests under way on each connection")
 	f.IntVar(&o.size, "size", 100, "bytes of data of a znode")

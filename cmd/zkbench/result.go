@@ -96,7 +96,17 @@ type usage struct {
 
 const clockTick = 10 * time.Millisecond // 1/100 s: USER_HZ, which Linux fixes for user programs
 
-func usageOf(pid int) (u usage) {
+// usageOf is what processes have used and hold together.
+func usageOf(pids []int) (all usage) {
+	for _, pid := range pids {
+		u := usageOfOne(pid)
+		all.cpu += u.cpu
+		all.rss += u.rss
+	}
+	return all
+}
+
+func usageOfOne(pid int) (u usage) {
 	if pid == 0 {
 		return u
 	}

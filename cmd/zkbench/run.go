@@ -11,10 +11,11 @@ import (
 )
 
 type options struct {
-	addr                            string
-	pid, conns, window, size, nodes int
-	rate, ops                       int
-	time                            time.Duration
+	addr                       string
+	pid                        []int
+	conns, window, size, nodes int
+	rate, ops                  int
+	time                       time.Duration
 }
 
 // workloads are the ways to load a server.
