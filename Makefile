@@ -3,13 +3,14 @@ GO      ?= go
 VERSION ?= 0.1.0
 BUILT   ?= $(shell git log -1 --format=%cd --date=format:'%Y-%m-%d %H:%M UTC' 2>/dev/null)
 LDFLAGS  = -s -w -X 'github.com/zkd-project/zkd/daemon.Version=$(VERSION)' -X 'github.com/zkd-project/zkd/daemon.Built=$(BUILT)'
+EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 TOOLS    = build/tools
 LINT     = $(TOOLS)/golangci-lint
 FUZZTIME ?= 10s
 SEEDS    ?= 2000
 FIRST    ?= 1
 
-.PHONY: help build run test race lint vuln fuzz bench docs bench-ensemble test-interop test-ensemble test-mixed sim clean
+.PHONY: help build run test race lint vuln fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -44,6 +45,28 @@ bench: build ## measure zkd and Debian's Java ZooKeeper side by side
 
 bench-ensemble: build ## measure ensembles of three servers side by side
 	cmd/zkbench/ensemble.sh
+
+NFPM = $(TOOLS)/nfpm
+$(NFPM):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+ARCHES ?= amd64 arm64
+pkg: build $(NFPM)
+	@mkdir -p build/pkg
+	@for shell in bash zsh fish; do build/zkctl completion $$shell > build/pkg/zkctl.$$shell; done
+	@cp docs/CONFIG.md build/pkg/ && gzip -9nc CHANGELOG.md > build/pkg/changelog.gz
+	@for page in zkd.8 zkctl.1; do gzip -9nc packaging/man/$$page > build/pkg/$$page.gz; done
+	@printf 'zkd (%s-1) unstable; urgency=medium\n\n  * What has changed is in changelog.gz.\n\n -- zkd maintainers <maintainers@zkd.invalid>  %s\n' \
+		"$(VERSION)" "$$(date -u -R -d @$(EPOCH))" | gzip -9nc > build/pkg/changelog.Debian.gz
+	@for arch in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$arch $(GO) build -trimpath -ldflags "$(LDFLAGS)" \
+		-o build/pkg/$$arch/ ./cmd/zkd ./cmd/zkctl || exit 1; done
+
+deb rpm: pkg ## build the packages into build/, the same bytes each time
+	@for arch in $(ARCHES); do ARCH=$$arch VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(EPOCH) $(NFPM) package -f nfpm.yaml -p $@ -t build/ || exit 1; done
+
+test-packages: deb rpm ## install, run, upgrade and remove the packages in booted systemd boxes
+	packaging/test.sh
 
 docs: ## write the documents that are generated
 	$(GO) run ./docs/generate

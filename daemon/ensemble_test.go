@@ -223,6 +223,11 @@ func TestEnsemble(t *testing.T) {
 		check(i)
 		write(i, 5)
 	}
+	c := connect(t, e.addr(leader))
+	if text, _, err := c.Get("/zookeeper/config"); err != nil || !strings.Contains(string(text), "server.3=127.0.0.1:") {
+		t.Errorf("/zookeeper/config: %q, %v", text, err)
+	}
+	c.Close()
 	e.halt(next)
 	e.leader(leader, (3-leader-next+3)%3)
 	write(leader, 5)

@@ -27,7 +27,7 @@ func main() {
 	g := new(globals)
 	def := os.Getenv("ZKCTL_SERVER")
 	if def == "" {
-		def = "localhost:2181"
+		def = "127.0.0.1:2181"
 	}
 	root := &cobra.Command{
 		Use: "zkctl", Short: "Use and look after ZooKeeper servers", SilenceUsage: true, SilenceErrors: true,

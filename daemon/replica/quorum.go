@@ -120,9 +120,17 @@ func (r *Replica) Settled(now Now) { r.settle(now) }
 // whose position is zxid, from now on.
 func (r *Replica) Snap(now Now, l *zab.Link, t *tree.Tree, zxid proto.Zxid) {
 	if r.zab.Snap(now.Mono, l, zxid) {
+		r.showConfig(t)
 		r.quorum.snap, r.quorum.installAt = t, 0
 	}
 	r.settle(now)
+}
+
+// showConfig has a tree show the configuration of this server.
+func (r *Replica) showConfig(t *tree.Tree) {
+	if text := r.zab.ConfigText(); text != nil {
+		t.SetConfig(text)
+	}
 }
 
 // feedSnap applies what the leader says is committed to the snapshot that it sent.

@@ -41,6 +41,7 @@ func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 	found.Committed = t.LastZxid()
 	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime), zab: zab.New(cfg.Zab, found)}
 	r.sessions.lastID = firstID(cfg.ServerID, now.Wall) - 1
+	r.showConfig(t)
 	r.quorum.reset()
 	r.loadSessions(now)
 	r.reaper.next = now.Mono + cfg.ReapInterval

@@ -309,3 +309,18 @@ func (t *Tree) stat(n *node, z *full) proto.Stat {
 // Advance makes a tree stand for history up to zxid, if it does not already: it was sent
 // as the state at zxid, below which it holds all that there is.
 func (t *Tree) Advance(zxid proto.Zxid) { t.last = max(t.last, zxid) }
+
+// SetConfig has /zookeeper/config show an ensemble's configuration. Each server shows its
+// own, so it is no transaction. Source: ZKDatabase.java, initConfigInZKDatabase.
+func (t *Tree) SetConfig(text []byte) {
+	id := t.lookup([]byte(configPath))
+	if id == none || string(t.dataOf(t.nodes.at(id))) == string(text) {
+		return
+	}
+	t.image.touch(t, id)
+	n := t.nodes.at(id)
+	var z full
+	t.load(n, &z)
+	t.dataBytes += int64(len(text) - len(z.data))
+	t.change(n, &z.history, text)
+}

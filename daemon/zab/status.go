@@ -57,6 +57,9 @@ func (p *Peer) Status() Status {
 	return s
 }
 
+// ConfigText is the text of the ensemble's configuration, nil for a server on its own.
+func (p *Peer) ConfigText() []byte { return p.text }
+
 // EpochZxid is the start of the epoch in which the server serves, 0 if it does not.
 func (p *Peer) EpochZxid() proto.Zxid {
 	if !p.serving {
