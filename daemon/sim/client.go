@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zkd-project/zkd/daemon/jute"
@@ -62,7 +63,7 @@ type client struct {
 	xid     int32
 	made    int
 	pending []asked
-	acked   []string // created for certain, and never deleted
+	acked   []string // created for certain, and not asked to be deleted
 	sweep   bool
 	there   int64 // when the last request arrives: nothing overtakes
 	here    int64 // when the last replies arrive
@@ -168,11 +169,13 @@ func (c *client) frame(frame []byte) {
 		c.session = 0
 		c.drop()
 	case a.op == proto.OpCreate && code == proto.ErrOK:
-		c.acked = append(c.acked, a.path)
+		if a.path[1] == 'c' { // an ephemeral goes with the session
+			c.acked = append(c.acked, a.path)
+		}
 	case a.op == proto.OpCreate: // each path is asked for once: one that exists was made twice
 		c.w.violated("client %d: create of %s: %v", c.id, a.path, code)
-	case a.op == proto.OpExists && code != proto.ErrOK:
-		c.w.violated("client %d created %s and was told so, and now it reads %v", c.id, a.path, code)
+	case code != proto.ErrOK:
+		c.w.violated("client %d created %s and was told so, and now %v gets %v", c.id, a.path, a.op, code)
 	}
 }
 
@@ -215,19 +218,34 @@ func (c *client) ask() {
 	c.xid++
 	a := asked{xid: c.xid}
 	b := jute.AppendInt(nil, c.xid)
-	switch n := c.w.rnd.IntN(10); {
+	head := func(op proto.Op, path string) []byte {
+		a.op, a.path = op, path
+		return jute.AppendString(jute.AppendInt(b, int32(op)), path)
+	}
+	data := strings.Repeat("x", c.w.rnd.IntN(30))
+	create := func(path string, flags int32) []byte {
+		b := jute.AppendString(head(proto.OpCreate, path), data)
+		return jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), flags)
+	}
+	switch n := c.w.rnd.IntN(14); {
 	case n < 6:
 		c.made++
-		a.op, a.path = proto.OpCreate, fmt.Sprintf("/c%d-%d", c.id, c.made)
-		b = jute.AppendString(jute.AppendInt(b, int32(a.op)), a.path)
-		b = jute.AppendString(b, strings.Repeat("x", c.w.rnd.IntN(30)))
-		b = jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), 0)
-	case n < 9 && len(c.acked) > 0:
-		a.op, a.path = proto.OpExists, c.acked[len(c.acked)-1]
-		b = jute.AppendBool(jute.AppendString(jute.AppendInt(b, int32(a.op)), a.path), false)
+		b = create(fmt.Sprintf("/c%d-%d", c.id, c.made), proto.FlagPersistent)
+	case n == 6:
+		c.made++
+		b = create(fmt.Sprintf("/e%d-%d", c.id, c.made), proto.FlagEphemeral)
+	case n == 7 && len(c.acked) > 5: // whether it is there afterwards is known only with the answer
+		i := c.w.rnd.IntN(len(c.acked))
+		path := c.acked[i]
+		c.acked = slices.Delete(c.acked, i, i+1)
+		b = jute.AppendInt(head(proto.OpDelete, path), -1)
+	case n < 10 && len(c.acked) > 0:
+		b = jute.AppendString(head(proto.OpSetData, c.acked[c.w.rnd.IntN(len(c.acked))]), data)
+		b = jute.AppendInt(b, -1)
+	case n < 13 && len(c.acked) > 0:
+		b = jute.AppendBool(head(proto.OpExists, c.acked[len(c.acked)-1]), false)
 	default:
-		a.op = proto.OpSync
-		b = jute.AppendString(jute.AppendInt(b, int32(a.op)), "/")
+		b = head(proto.OpSync, "/")
 	}
 	c.pending = append(c.pending, a)
 	conn, s, life := c.conn, c.server, c.life
