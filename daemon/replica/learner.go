@@ -90,6 +90,9 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 		r.zab.HangUp(l, "its REQUEST cannot be read")
 		return
 	}
+	if r.zab.Resigned() {
+		return // the learner sends it to the next leader
+	}
 	if h.Type == proto.OpSync {
 		zxid := r.zab.LastProposed()
 		if zxid <= r.tree.LastZxid() {

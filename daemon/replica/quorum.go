@@ -113,6 +113,10 @@ func (r *Replica) Packet(now Now, l *zab.Link, p *proto.Packet) {
 	}
 }
 
+// Resign prepares for the end: what learners send on from now on is left to the next
+// leader, so that what has been proposed can be committed.
+func (r *Replica) Resign() { r.zab.Resign() }
+
 // Settled ends a step of packets: what they committed takes effect.
 func (r *Replica) Settled(now Now) { r.settle(now) }
 

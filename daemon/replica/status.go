@@ -37,6 +37,7 @@ type Status struct {
 	Proposed proto.Zxid // of the last proposed one
 	Sessions int
 	Role     proto.State
+	Settled  bool // nothing is proposed that is not committed
 	Serving  bool // is an active part of an ensemble that has a quorum, or on its own
 	Solo     bool // is on its own
 	Quorum   zab.Status
@@ -51,6 +52,7 @@ func (r *Replica) Status() Status {
 		Proposed: r.zab.LastProposed(),
 		Sessions: len(r.sessions.byID),
 		Role:     r.zab.Role(),
+		Settled:  r.zab.Settled(),
 		Serving:  r.zab.Serving(),
 		Solo:     r.zab.Solo(),
 		Quorum:   r.zab.Status(),

@@ -74,6 +74,7 @@ type stepper interface {
 	Effects(e *replica.Effects)
 	Status() replica.Status
 	Serving() bool
+	Resign()
 }
 
 // appender is the log: a *store.Store, or a stand-in.

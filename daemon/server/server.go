@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/transport"
 )
@@ -110,13 +111,16 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// stop ends everything, in this order: no new connections; no more requests, while those
+// stop ends everything, in this order: a leader resigns; no new connections; no more requests, while those
 // under way are answered; the connections, so that clients go elsewhere before the disk is
 // done; the clock, so that nothing changes any more; the image, so that the next start has
 // nothing to replay; the log writer.
 func (s *Server) stop() {
 	s.ports.StopAccepting()
-	s.hold(func() { s.step.stopping = true })
+	s.hold(func() {
+		s.step.stopping = true
+		s.step.replica.Resign()
+	})
 	s.await(s.quiet)
 	if err := s.ports.Close(); err != nil {
 		s.opts.Log.WithError(err).Warn("Closing the client ports failed")
@@ -134,9 +138,9 @@ func (s *Server) stop() {
 
 // quiet says whether all requests are answered and all answers are sent.
 func (s *Server) quiet() bool {
-	var outstanding int64
-	s.hold(func() { outstanding = s.step.replica.Status().Outstanding })
-	if outstanding > 0 || !s.log.idle() {
+	var st replica.Status
+	s.hold(func() { st = s.step.replica.Status() })
+	if st.Outstanding > 0 || !s.log.idle() || st.Role == proto.Leading && !st.Settled {
 		return false
 	}
 	var queued int64

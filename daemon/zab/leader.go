@@ -57,7 +57,7 @@ type leading struct {
 	pingAt   proto.Millis
 	quorumAt proto.Millis
 	dirty    bool // commits may be due
-	resigned bool // takes no more proposals
+	resigned bool // is about to leave
 }
 
 // lead begins a leadership.

@@ -80,8 +80,11 @@ func (p *Peer) TakesSnap() bool { return p.following.snap }
 // HangUp closes a link for a reason that its user knows.
 func (p *Peer) HangUp(l *Link, reason string) { p.hangUp(l, reason) }
 
-// Resign has a leader take no more proposals, so that it can leave with all committed.
+// Resign tells a leader that it is about to leave.
 func (p *Peer) Resign() { p.leading.resigned = true }
+
+// Resigned says whether a leader is about to leave: it should propose no more.
+func (p *Peer) Resigned() bool { return p.leading.resigned }
 
 // Settled says whether everything proposed is committed.
 func (p *Peer) Settled() bool { return p.commit == len(p.entries) }
