@@ -34,3 +34,34 @@ func TestEnsemblePauses(t *testing.T) {
 	}
 	c.finish(writers)
 }
+
+// TestMixedReplace replaces the servers of an ensemble of Apache's by zkd's one after the
+// other, under writes, and then back. A new server starts empty and gets everything.
+func TestMixedReplace(t *testing.T) {
+	c := newCluster(t, "java", "java", "java")
+	c.start()
+	writers := c.write(3)
+	for _, kind := range []string{"zkd", "java"} {
+		for n := range 3 {
+			i := (c.leader() + 1 + n) % 3 // the leader at that time comes last, most often
+			if c.servers[i].name == kind {
+				for i = range 3 {
+					if c.servers[i].name != kind {
+						break
+					}
+				}
+			}
+			began := time.Now()
+			c.servers[i].signal(syscall.SIGTERM)
+			for _, w := range writers {
+				w.progress(began.Add(100 * time.Millisecond))
+			}
+			c.become(i, kind)
+			c.servers[i].launch()
+			c.awaitAll()
+			time.Sleep(300 * time.Millisecond)
+		}
+	}
+	c.finish(writers)
+	c.agree()
+}
