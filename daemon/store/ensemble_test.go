@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -217,5 +220,152 @@ func TestReadLog(t *testing.T) {
 	}
 	if _, err := read(7, epoch2+20); !errors.Is(err, ErrLogTrimmed) {
 		t.Errorf("after a trim: %v", err)
+	}
+}
+
+// TestBitFlipsInEpochs flips bits all over the log's files after the epochs were set last:
+// they never go back unnoticed.
+func TestBitFlipsInEpochs(t *testing.T) {
+	f := newCrashFS()
+	o := crashOptions(f)
+	o.NoReserve = true
+	s := openTest(t, o)
+	want := HardState{7, 6}
+	err := errors.Join(s.Replay(0, nil), s.SetHardState(HardState{6, 6}), s.Append(batchOf(1, 3, 300)),
+		s.SetHardState(want), s.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := f.dir("/data/log/log-0000000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, refused, step := 0, 0, 7
+	if testing.Short() {
+		step = 61
+	}
+	for name, node := range d.live {
+		b := node.(*crashFile).data
+		for bit := 0; bit < 8*len(b); bit += step {
+			work := f.crash(rand.New(rand.NewPCG(1, 1)))
+			d, _ := work.dir("/data/log/log-0000000001")
+			flipped := bytes.Clone(b)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			d.live[name] = &crashFile{data: flipped, synced: flipped}
+			got, err := found(crashOptions(work))
+			switch {
+			case errors.Is(err, ErrDamaged) && strings.Contains(err.Error(), "/data/log/log-0000000001"):
+				refused++
+			case errors.Is(err, ErrForeign):
+				refused++
+			case err != nil || got.hard != want:
+				t.Fatalf("%s, bit %d of %d: %v, %v", name, bit, 8*len(b), got, err)
+			default:
+				whole++
+			}
+		}
+	}
+	t.Logf("%d flips refused, %d without effect", refused, whole)
+}
+
+// TestCutsOutliveRestarts cuts the log and goes on in a new epoch, and reads what is behind
+// the image after a restart: what was cut off is not there any more.
+func TestCutsOutliveRestarts(t *testing.T) {
+	f := newCrashFS()
+	o := crashOptions(f)
+	o.KeepBytes = 1 << 20
+	s := openTest(t, o)
+	err := errors.Join(s.Replay(0, nil), s.Append(batchOf(1, 60, 300)), s.TruncateAfter(37),
+		s.Append(batchOf(epoch2+1, epoch2+30, 300)), s.TruncateAfter(epoch2+20),
+		s.Append(batchOf(epoch2*2+1, epoch2*2+30, 300)), s.WriteImage(s.NewImageBatch(), epoch2*2+30))
+	for range 2 {
+		if err == nil {
+			err = errors.Join(s.Close())
+			s = openTest(t, o)
+			err = errors.Join(err, s.Replay(s.ImageZxid(), nil))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for z, want := range map[proto.Zxid]bool{
+		20: true, 37: true, 38: false, 60: false, epoch2 + 20: true, epoch2 + 21: false, epoch2*2 + 30: true,
+	} {
+		if s.HasLogged(z) != want {
+			t.Errorf("has %v: %v", z, !want)
+		}
+	}
+	var got []proto.Zxid
+	err = s.ReadLog(30, epoch2*2+5, func(z proto.Zxid, _ []byte) error { got = append(got, z); return nil })
+	want := append(append(span(31, 37), span(epoch2+1, epoch2+20)...), span(epoch2*2+1, epoch2*2+5)...)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("read %v: %v", got, err)
+	}
+}
+
+// TestHolesAreRefused appends where txns of an epoch are missing, and where they are not.
+func TestHolesAreRefused(t *testing.T) {
+	s := openTest(t, crashOptions(newCrashFS()))
+	defer s.Close()
+	if err := errors.Join(s.Replay(0, nil), s.Append(batchOf(1, 5, 300))); err != nil {
+		t.Fatal(err)
+	}
+	hole := batchOf(6, 7, 300)
+	hole.AddBytes(9, txnOf(9, 300))
+	for _, b := range []*proto.LogBatch{batchOf(7, 7, 300), hole} {
+		if err := s.Append(b); err == nil || s.LastLogged() != 5 {
+			t.Errorf("a batch from %v to %v was appended after 5: %v", b.First(), b.Last(), err)
+		}
+	}
+	next := batchOf(6, 6, 300)
+	next.AddBytes(epoch2+1, txnOf(epoch2+1, 300))
+	if err := errors.Join(s.Append(next), s.Append(batchOf(epoch2*2+1, epoch2*2+2, 300))); err != nil {
+		t.Error(err)
+	}
+	if err := s.WriteImage(s.NewImageBatch(), epoch2*2+3); err == nil {
+		t.Error("the image was written ahead of the log")
+	}
+}
+
+// TestImageBehindTheLog has the log hold more than what is committed: the image is written
+// up to there, trims only what it covers, and the rest can still be cut off.
+func TestImageBehindTheLog(t *testing.T) {
+	f := newCrashFS()
+	o := crashOptions(f)
+	o.KeepBytes = 1
+	s := openTest(t, o)
+	if err := s.Replay(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	b := s.NewImageBatch()
+	for z := proto.Zxid(1); z < 200; z += 4 {
+		if err := s.Append(batchOf(z, z+3, 300)); err != nil {
+			t.Fatal(err)
+		}
+		if z%16 == 1 && z > 80 {
+			putImage(b, z-80)
+			if err := s.WriteImage(b, z-80); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	image := s.ImageZxid()
+	for cut := range 2 {
+		want := []proto.Zxid{200, image + 3}[cut]
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := found(o)
+		if err != nil || got.image != image || !slices.Equal(got.log, span(image+1, want)) {
+			t.Fatalf("found %v, want an image at %v and a log up to %v: %v", got, image, want, err)
+		}
+		s = openTest(t, o)
+		if err := errors.Join(s.Replay(1<<60, nil), checkImage(s), s.TruncateAfter(image+3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

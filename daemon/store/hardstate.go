@@ -57,15 +57,21 @@ func (s *Store) SetHardState(h HardState) error {
 	return err
 }
 
+// twice is how often the epochs are written. A journal's last record, if it is broken, counts
+// as one that was never finished; what is to be promised must not be the last record.
+const twice = 2
+
 // putHard brings the epochs into the current segment.
 func (s *Store) putHard() error {
 	if s.cur.hard == s.hard {
 		return nil
 	}
-	if err := s.cur.db.Put([]byte{keyHard}, s.hard.encode(), &opt.WriteOptions{Sync: true}); err != nil {
-		err = s.failed(err)
-		s.closeCurrent()
-		return err
+	for range twice {
+		if err := s.cur.db.Put([]byte{keyHard}, s.hard.encode(), &opt.WriteOptions{Sync: true}); err != nil {
+			err = s.failed(err)
+			s.closeCurrent()
+			return err
+		}
 	}
 	s.cur.hard = s.hard
 	return nil
@@ -106,7 +112,7 @@ func (s *Store) tookHard(seg *segment) {
 // sweepLog removes segments of which nothing counts, once the newest one says so.
 func (s *Store) sweepLog() error {
 	for _, dir := range s.stale {
-		if err := s.fs.RemoveAll(dir); err != nil {
+		if err := s.deleteSegment(dir); err != nil {
 			return err
 		}
 	}

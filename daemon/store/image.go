@@ -70,7 +70,7 @@ func (s *Store) openImage() error {
 	case err != nil:
 		return s.hintImage(damaged(s.imageDir(), err))
 	}
-	if len(b) == 24 {
+	if len(b) == 24 && s.stamp == [16]byte{} {
 		copy(s.stamp[:], b[8:])
 	}
 	if err := s.checkFormat(s.imageDir(), b); err != nil {

@@ -191,7 +191,7 @@ func (s *Store) replaceLog(dir string, hard HardState, zxid proto.Zxid) error {
 	seg.close(s.log)
 	s.seq++
 	for _, seq := range seqs {
-		if err := s.fs.RemoveAll(filepath.Join(s.opt.LogDir, segmentName(seq))); err != nil {
+		if err := s.deleteSegment(filepath.Join(s.opt.LogDir, segmentName(seq))); err != nil {
 			return err
 		}
 	}

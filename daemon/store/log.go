@@ -48,7 +48,7 @@ func (s *Store) readLog() error {
 		s.seq = max(s.seq, seqs[i])
 		dir := filepath.Join(s.opt.LogDir, segmentName(seqs[i]))
 		if first != nil && first.zxid <= s.image.zxid {
-			s.old = append(s.old, oldSegment{seq: seqs[i], dir: dir, bytes: diskUsage(s.fs, dir), limit: limit})
+			s.old = append(s.old, oldSegment{seqs[i], dir, diskUsage(s.fs, dir), first.zxid, limit, notRead})
 			continue
 		}
 		seg, head, err := s.checkSegment(seqs[i], limit)
@@ -165,6 +165,12 @@ func (s *Store) unfinished(seq uint64) bool {
 	return err == nil && (l.manifest == noManifest || len(l.journals) == 0) && !hasDatabase(names)
 }
 
+// follows says whether next can come after last: no txn of an epoch is left out, but a new
+// epoch may begin after any.
+func follows(last, next proto.Zxid) bool {
+	return next == last+1 || next.Epoch() > last.Epoch()
+}
+
 func (seg *segment) checkChain() (head link, err error) {
 	err = seg.groups(func(g group) error {
 		if g.first > seg.limit {
@@ -176,8 +182,9 @@ func (seg *segment) checkChain() (head link, err error) {
 		case g.prev != seg.last:
 			return fmt.Errorf("%w: between %v and %v txns are missing", ErrDamaged, seg.last.zxid, g.first)
 		}
-		if g.first <= g.prev.zxid || g.last < g.first {
-			return fmt.Errorf("%w: the zxids of the group of %v do not ascend", ErrDamaged, g.first)
+		if !follows(g.prev.zxid, g.first) || g.last < g.first ||
+			g.last.Epoch() == g.first.Epoch() && int64(g.last-g.first) != int64(g.count)-1 {
+			return fmt.Errorf("%w: in the group of %v, after %v, txns are missing", ErrDamaged, g.first, g.prev.zxid)
 		}
 		seg.last = link{g.last, g.sum}
 		seg.txns += g.count
@@ -222,7 +229,7 @@ func (s *Store) Replay(after proto.Zxid, f func(zxid proto.Zxid, txn []byte) err
 func (s *Store) retire(seg *segment, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.old = append(s.old, oldSegment{seg.seq, seg.dir, size, seg.last.zxid, seg.limit})
+	s.old = append(s.old, oldSegment{seg.seq, seg.dir, size, seg.last.zxid, seg.limit, readWhole})
 }
 
 // Append makes a batch durable. When it returns without an error, every txn of the
@@ -261,6 +268,13 @@ func (s *Store) appendAll(b *proto.LogBatch) error {
 	from := 0
 	for from < b.Len() && b.Entries[from].Zxid <= s.end.zxid {
 		from++ // durable since an earlier try
+	}
+	last := s.end.zxid
+	for _, e := range b.Entries[from:] {
+		if !follows(last, e.Zxid) {
+			return fmt.Errorf("store: %v cannot be logged after %v: txns in between are missing", e.Zxid, last)
+		}
+		last = e.Zxid
 	}
 	for from < b.Len() {
 		to := from + 1
@@ -375,9 +389,13 @@ func (s *Store) trim(image proto.Zxid) {
 	gone := s.old[:cut:cut]
 	s.old = slices.Clone(s.old[cut:])
 	s.mu.Unlock()
-	for _, o := range gone {
-		if err := s.fs.RemoveAll(o.dir); err != nil {
+	for i, o := range gone {
+		if err := s.deleteSegment(o.dir); err != nil {
 			s.log.WithError(err).WithField("dir", o.dir).Warn("an old log segment cannot be deleted")
+			s.mu.Lock()
+			s.old = append(gone[i:], s.old...) // without a gap, and to be tried again
+			s.mu.Unlock()
+			return
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -75,8 +77,7 @@ func segmentOptions(size int64, readOnly bool) *opt.Options {
 // createSegment makes an empty segment for new groups. It holds the epochs and, unless cut
 // is nil, says up to where older segments count.
 func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*segment, error) {
-	dir := filepath.Join(s.opt.LogDir, segmentName(seq))
-	if err := s.fs.RemoveAll(dir); err != nil {
+	if err := s.deleteSegment(filepath.Join(s.opt.LogDir, segmentName(seq))); err != nil {
 		return nil, s.failed(err)
 	}
 	seg, err := s.openSegment(seq, false)
@@ -88,7 +89,10 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*seg
 			seg.cut, seg.isCut = *cut, true
 			seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(*cut)))
 		}
-		if err = seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: true}); err != nil {
+		for i := 0; i < twice && err == nil; i++ {
+			err = seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: true})
+		}
+		if err != nil {
 			seg.close(s.log)
 		}
 	}
@@ -99,6 +103,45 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*seg
 		return nil, s.failed(err)
 	}
 	return seg, nil
+}
+
+// gonePrefix is in front of the names of segments that are being deleted.
+const gonePrefix = "gone-"
+
+// deleteSegment deletes a segment, all of it or, if that is interrupted, none: half of one
+// could not be told from damage.
+func (s *Store) deleteSegment(dir string) error {
+	gone := filepath.Join(s.opt.LogDir, gonePrefix+filepath.Base(dir))
+	if err := s.fs.RemoveAll(gone); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(dir, gone); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(s.opt.LogDir); err != nil {
+		return err
+	}
+	return s.fs.RemoveAll(gone)
+}
+
+// deleteGone goes on with what an earlier process was deleting.
+func (s *Store) deleteGone() error {
+	names, err := s.fs.List(s.opt.LogDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if seg, ok := strings.CutPrefix(name, gonePrefix); ok {
+			if _, ok := parseSegment(seg); ok {
+				if err := s.fs.RemoveAll(filepath.Join(s.opt.LogDir, name)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // failed classifies an error of the file system or LevelDB.

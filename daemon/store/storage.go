@@ -39,8 +39,10 @@ const (
 // openStorage looks at a directory and checks that nothing sealed is missing.
 func openStorage(fsys FS, dir string, log logrus.FieldLogger, fail *sticky, o storageOptions) (*dirStorage, error) {
 	s := &dirStorage{fs: fsys, dir: dir, log: log, fail: fail, opts: o}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return nil, err
+	if !o.readOnly { // one that is trimmed meanwhile must not come back
+		if err := fsys.MkdirAll(dir); err != nil {
+			return nil, err
+		}
 	}
 	names, err := fsys.List(dir)
 	if err != nil {
@@ -265,6 +267,7 @@ type writer struct {
 	fd       storage.FileDesc
 	f        File
 	size     int64 // written
+	synced   int64 // of it
 	reserved int64
 	flushed  int64
 }
@@ -303,6 +306,7 @@ func (w *writer) Sync() error {
 	if err := w.f.Sync(); err != nil {
 		return w.s.fail.set(fmt.Errorf("sync %s: %w", w.s.path(w.fd), err))
 	}
+	w.synced = w.size
 	if w.fd.Type != storage.TypeManifest {
 		return nil
 	}
@@ -314,8 +318,14 @@ func (w *writer) Sync() error {
 	})
 }
 
-// Close closes the file, and gives back what was reserved and not used.
+// Close closes the file, and gives back what was reserved and not used. LevelDB does not
+// sync a journal that it has filled, but for a while the journal is all there is.
 func (w *writer) Close() error {
+	if w.size > w.synced && w.s.fail.get() == nil {
+		if err := w.Sync(); err != nil {
+			return errors.Join(err, w.f.Close())
+		}
+	}
 	if w.reserved > w.size && w.s.fail.get() == nil {
 		if err := w.f.Truncate(w.size); err != nil {
 			return w.s.checked(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -84,6 +85,7 @@ type Store struct {
 	hard  HardState
 	stale []string // segments of which nothing counts any more
 
+	learn  sync.Mutex // held while segments are read that were passed over at the start
 	mu     sync.Mutex // guards what follows, and old
 	newest *segment   // cur, for those who read the log meanwhile
 	status Status
@@ -94,9 +96,19 @@ type oldSegment struct {
 	seq   uint64
 	dir   string
 	bytes int64
-	last  proto.Zxid // of its newest txn; 0 if it was not read since the start
+	last  proto.Zxid // not below its newest txn; 0 if it has none
 	limit proto.Zxid // what is above does not count
+	asRead
 }
+
+// asRead says how far an old segment was read since the start.
+type asRead int
+
+const (
+	readWhole  asRead = iota
+	notRead           // whether it cuts off what older ones end in is not known
+	unreadable        // it cannot be read, nor be missed: older ones are of no use
+)
 
 // Status is what the store tells of itself.
 type Status struct {
@@ -127,7 +139,7 @@ func Open(o Options) (*Store, error) {
 
 func (s *Store) open() error {
 	for _, dir := range slices.Compact([]string{s.opt.ImageDir, s.opt.LogDir}) {
-		if err := s.fs.MkdirAll(dir); err != nil {
+		if err := s.makeDir(dir); err != nil {
 			return err
 		}
 		l, err := s.fs.Lock(filepath.Join(dir, "LOCK"))
@@ -135,6 +147,9 @@ func (s *Store) open() error {
 			return err
 		}
 		s.locks = append(s.locks, l)
+	}
+	if err := s.deleteGone(); err != nil {
+		return err
 	}
 	if err := s.finishInstall(); err != nil {
 		return err
@@ -155,6 +170,26 @@ func (s *Store) open() error {
 		return err
 	}
 	s.status.LastLogged, s.status.ImageZxid = s.end.zxid, s.image.zxid
+	return nil
+}
+
+// makeDir makes a directory and those above it, durably.
+func (s *Store) makeDir(dir string) error {
+	var parents []string
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := s.fs.List(at); !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		parents = append(parents, filepath.Dir(at))
+	}
+	if err := s.fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, parent := range slices.Backward(parents) {
+		if err := s.fs.SyncDir(parent); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -110,11 +110,61 @@ func (s *Store) walkBack(visit func(group) error, done func() bool) error {
 	return nil
 }
 
+// learnCuts reads of the segments that were passed over at the start how much of older
+// ones they cut off.
+func (s *Store) learnCuts() {
+	s.learn.Lock()
+	defer s.learn.Unlock()
+	s.mu.Lock()
+	old := slices.Clone(s.old)
+	s.mu.Unlock()
+	limit := noLimit
+	for i := len(old) - 1; i >= 0; i-- {
+		if old[i].asRead != notRead {
+			continue
+		}
+		cut, err := s.cutOf(old[i].seq)
+		how := readWhole
+		if err != nil {
+			how = unreadable
+			s.log.WithError(err).WithField("dir", old[i].dir).Warn("old log cannot be read; nobody will be sent it")
+		}
+		s.mu.Lock()
+		for j := range s.old {
+			switch o := &s.old[j]; {
+			case o.seq == old[i].seq:
+				o.asRead, o.limit = how, min(o.limit, limit)
+			case o.seq < old[i].seq && how == unreadable:
+				o.asRead = unreadable
+			}
+		}
+		s.mu.Unlock()
+		if limit = min(limit, cut); err != nil {
+			return
+		}
+	}
+}
+
+// cutOf reads up to where a segment lets older ones count.
+func (s *Store) cutOf(seq uint64) (proto.Zxid, error) {
+	seg, err := s.openSegment(seq, true)
+	if err != nil {
+		return noLimit, err
+	}
+	defer seg.close(s.log)
+	if err := seg.readStart(); err != nil || !seg.isCut {
+		return noLimit, err
+	}
+	return seg.cut, nil
+}
+
 // readable are the segments that can be read now, oldest first.
 func (s *Store) readable() []oldSegment {
+	s.learnCuts()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	segs := slices.Clone(s.old)
+	segs = slices.DeleteFunc(segs, func(o oldSegment) bool { return o.asRead == unreadable })
 	if s.newest != nil && (len(segs) == 0 || segs[len(segs)-1].seq != s.newest.seq) {
 		segs = append(segs, oldSegment{seq: s.newest.seq, limit: noLimit})
 	}
@@ -146,6 +196,13 @@ func (s *Store) readSegment(o oldSegment, visit func(group) error) error {
 	}
 	defer seg.close(s.log)
 	return seg.groups(limited)
+}
+
+// trimmed says whether a segment was deleted while somebody was about to read it.
+func (s *Store) trimmed(o oldSegment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return o.dir != "" && !slices.ContainsFunc(s.old, func(k oldSegment) bool { return k.seq == o.seq })
 }
 
 // HasLogged says whether the log holds a txn, so that everything behind it can be read.
@@ -199,6 +256,9 @@ func (s *Store) ReadLog(after, upTo proto.Zxid, f func(zxid proto.Zxid, txn []by
 			})
 		})
 		if err != nil && !errors.Is(err, errStop) {
+			if s.trimmed(o) {
+				err = fmt.Errorf("%w: it is trimmed up to %v", ErrLogTrimmed, o.last)
+			}
 			return err
 		}
 	}
