@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -193,11 +196,13 @@ func openLoop(o options) (result, error) {
 	start := time.Now()
 	failed := make(chan error, 1)
 	go func() {
+		runtime.LockOSThread() // with a timer of its own: Go's may be a millisecond late
 		data := make([]byte, o.size)
 		for i := range total {
 			due := start.Add(time.Duration(i) * gap)
 			if wait := time.Until(due); wait > 0 {
-				time.Sleep(wait)
+				ts := unix.NsecToTimespec(int64(wait))
+				_ = unix.Nanosleep(&ts, nil) // a signal may cut it short
 			}
 			if _, err := k.c.Write(setReq(nodePath(i*7919%o.nodes), data)); err != nil {
 				failed <- err
