@@ -14,6 +14,7 @@ const (
 	gcPercentMax  = 400
 
 	idleMemory  = 32 << 20 // free bytes from which memory is given back
+	quietMemory = 4 << 20  // the same, while next to nothing is allocated
 	idleMinimum = 10       // seconds between two times
 )
 
@@ -21,7 +22,11 @@ const (
 // a tree of a gigabyte grow to two. It is cheap to collect often, since the tree has next
 // to no pointers.
 func (s *Server) paceGC() {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	sample := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+	}
+	allocated := uint64(0) // when memory was last looked at
 	tick := time.NewTicker(gcPeriod)
 	defer tick.Stop()
 	percent := 0
@@ -32,8 +37,17 @@ func (s *Server) paceGC() {
 			debug.SetGCPercent(want)
 		}
 		// What a load left behind is given back: the runtime itself takes its time over it.
-		if second%idleMinimum == 0 && sample[1].Value.Uint64() > idleMemory {
-			debug.FreeOSMemory()
+		if second%idleMinimum == 0 {
+			free, bound := sample[1].Value.Uint64(), uint64(idleMemory)
+			if total := sample[2].Value.Uint64(); total-allocated < quietMemory {
+				// Garbage may not have been found yet.
+				free += sample[3].Value.Uint64() - min(sample[0].Value.Uint64(), sample[3].Value.Uint64())
+				bound = quietMemory
+			}
+			allocated = sample[2].Value.Uint64()
+			if free > bound {
+				debug.FreeOSMemory()
+			}
 		}
 		select {
 		case <-s.stopped:

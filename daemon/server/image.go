@@ -16,6 +16,7 @@ const (
 	imagePeriod = 100 * time.Millisecond // between looks at how much the image lacks
 	sliceTime   = 500 * time.Microsecond // that a slice of a cut may keep the step lock
 	slicePause  = 2 * time.Millisecond   // after each slice
+	muchDirty   = 48 << 20               // bytes that the image lacks from which on it is written in a hurry
 	keepBatch   = 1 << 20                // bytes of a batch whose memory is kept while nothing changes
 )
 
@@ -79,15 +80,16 @@ func (s *Server) writeImage(hurry bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var zxid proto.Zxid
-	dirty := 0
+	dirty, bytes := 0, 0
 	s.hold(func() {
-		if dirty, _ = w.tree.Dirty(); dirty > 0 {
+		if dirty, bytes = w.tree.Dirty(); dirty > 0 {
 			zxid = w.tree.Cut(&w.delta)
 		}
 	})
 	if dirty == 0 {
 		return nil
 	}
+	w.store.Hurry(hurry || bytes > muchDirty)
 	cut := time.Now()
 	for done := false; !done; {
 		var took time.Duration

@@ -90,6 +90,7 @@ type appender interface {
 type imager interface {
 	NewImageBatch() *store.ImageBatch
 	WriteImage(b *store.ImageBatch, zxid proto.Zxid) error
+	Hurry(hurry bool)
 }
 
 // changer is what the deltas are of: a *tree.Tree, or a stand-in.

@@ -168,6 +168,8 @@ type memImage struct {
 
 func (m *memImage) NewImageBatch() *store.ImageBatch { return new(store.ImageBatch) }
 
+func (m *memImage) Hurry(bool) {}
+
 func (m *memImage) WriteImage(_ *store.ImageBatch, zxid proto.Zxid) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,11 +66,46 @@ func (OS) Open(name string) (File, error) {
 	return osFile{f}, err
 }
 
-// Remove deletes a file.
-func (OS) Remove(name string) error { return os.Remove(name) }
+// Steps in which a big file is given back.
+const (
+	shrinkStep  = 1 << 20
+	shrinkPause = 4 * time.Millisecond
+)
+
+// Remove deletes a file, a big one little by little: the file system's journal, which every
+// Sync may have to wait for, would otherwise free all its blocks at once.
+func (OS) Remove(name string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return os.Remove(name)
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		for size := st.Size() - shrinkStep; size > 0; size -= shrinkStep {
+			if err := f.Truncate(size); err != nil {
+				break // it goes all the same
+			}
+			time.Sleep(shrinkPause)
+		}
+	}
+	return os.Remove(name)
+}
 
 // RemoveAll deletes a directory with all that is in it.
-func (OS) RemoveAll(dir string) error { return os.RemoveAll(dir) }
+func (o OS) RemoveAll(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return os.RemoveAll(dir)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			if err := o.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(dir)
+}
 
 // Rename moves a file.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }

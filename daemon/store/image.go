@@ -40,7 +40,7 @@ func imageOptions() *opt.Options {
 		BlockSize:                    16 << 10,
 		CompactionTableSize:          8 << 20,
 		CompactionTotalSize:          256 << 20,
-		CompactionL0Trigger:          4,
+		CompactionL0Trigger:          8,
 		WriteL0SlowdownTrigger:       32,
 		WriteL0PauseTrigger:          64,
 		DisableLargeBatchTransaction: true,
@@ -54,7 +54,7 @@ func imageOptions() *opt.Options {
 
 // openImage opens the image, or makes an empty one.
 func (s *Store) openImage() error {
-	stor, err := openStorage(s.fs, s.imageDir(), s.log, &s.fail, storageOptions{})
+	stor, err := openStorage(s.fs, s.imageDir(), s.log, &s.fail, storageOptions{pace: &s.pace})
 	if err != nil {
 		return s.hintImage(err)
 	}

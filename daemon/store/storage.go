@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/syndtr/goleveldb/leveldb/storage"
@@ -29,11 +30,12 @@ type dirStorage struct {
 type storageOptions struct {
 	reserve  int64 // journals are extended ahead by so many bytes
 	readOnly bool
+	pace     *pace // nil where writing must not wait
 }
 
 const (
 	tmpSuffix  = ".tmp"
-	flushEvery = 512 << 10
+	flushEvery = 256 << 10
 )
 
 // openStorage looks at a directory and checks that nothing sealed is missing.
@@ -290,10 +292,12 @@ func (w *writer) Write(b []byte) (int, error) {
 		return n, w.s.checked(err)
 	}
 	if w.size-w.flushed >= flushEvery {
+		start := time.Now()
 		if err := w.f.Flush(w.flushed, w.size-w.flushed); err != nil {
 			return n, w.s.checked(err)
 		}
 		w.flushed = w.size
+		w.s.opts.pace.pause(time.Since(start))
 	}
 	return n, nil
 }

@@ -85,6 +85,7 @@ type Store struct {
 	hard  HardState
 	stale []string // segments of which nothing counts any more
 
+	pace   pace       // of the image's files
 	learn  sync.Mutex // held while segments are read that were passed over at the start
 	mu     sync.Mutex // guards what follows, and old
 	newest *segment   // cur, for those who read the log meanwhile
