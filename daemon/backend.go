@@ -20,7 +20,7 @@ func (p *process) Info() admin.Info {
 	c := p.cfg
 	return admin.Info{
 		Version: ProtocolVersion(), ClientPort: c.ClientPort, DataDir: c.DataDir, DataLogDir: c.DataLogDir,
-		TickTime: c.TickTime, MaxClientCnxns: c.MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
+		TickTime: c.TickTime, MaxClientCnxns: p.applied.Load().MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
 		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
 	}
 }

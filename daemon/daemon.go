@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -57,12 +59,17 @@ type process struct {
 	server *server.Server
 	words  *admin.Words
 	start  time.Time
+
+	applied  atomic.Pointer[config.Config] // what the last reload read, cfg before that
+	servedAt atomic.Int64                  // unix time since which there is no quorum; 0 if there is one
 }
 
 // Run runs a server until ctx ends. ready, which may be nil, is called once clients can
 // connect, with the addresses that are listened on.
 func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready func([]net.Addr)) (err error) {
 	p := &process{cfg: cfg, log: log, start: time.Now()}
+	p.applied.Store(cfg)
+	setLevel(log, cfg.LogLevel)
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -84,14 +91,13 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 	}()
 	err = p.server.Run(ctx, func() {
 		log.WithFields(logrus.Fields{
-			"addresses": fmt.Sprint(p.server.Addrs()), "ms": time.Since(p.start).Milliseconds(),
+			"event": eventReady, "addresses": fmt.Sprint(p.server.Addrs()), "ms": time.Since(p.start).Milliseconds(),
 		}).Info("Ready")
 		notify.ready(p.describe())
 		if ready != nil {
 			ready(p.server.Addrs())
 		}
 	})
-	notify.stopping()
 	cancel()
 	<-done
 	return err
@@ -104,6 +110,14 @@ func (p *process) openStore() (*store.Store, error) {
 				config.ErrConfig, dir, err)
 		}
 	}
+	// LevelDB's buffers are big and stay empty for a while. In memory that was used before they
+	// would have to be cleared, and so count; collecting garbage between their makings does that.
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(limit, 128<<20))
+	defer func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}()
 	return store.Open(store.Options{
 		ImageDir: p.cfg.DataDir, LogDir: p.cfg.DataLogDir, Log: p.log,
 		NoSync: !p.cfg.ForceSync, SlowSync: time.Duration(p.cfg.SlowSync) * time.Millisecond,
@@ -136,7 +150,7 @@ func (p *process) newServer(notify *notifier) error {
 	p.server, err = server.New(server.Options{
 		Ports: cnxn.Options{
 			Addresses: []string{net.JoinHostPort(p.cfg.ClientPortAddress, strconv.Itoa(p.cfg.ClientPort))},
-			Backlog:   p.cfg.Backlog, MaxFrame: p.cfg.MaxFrame, Limits: p.limits(),
+			Backlog:   p.cfg.Backlog, MaxFrame: p.cfg.MaxFrame, Limits: limits(p.cfg),
 			FirstFrame: time.Duration(p.cfg.SessionlessTime) * time.Millisecond, Log: p.log,
 		},
 		Replica: r, Store: p.store, Tree: options, Quorum: quorum, Log: p.log,
@@ -150,8 +164,8 @@ func (p *process) newServer(notify *notifier) error {
 	return nil
 }
 
-func (p *process) limits() cnxn.Limits {
-	return cnxn.Limits{PerIP: p.cfg.MaxClientCnxns, Total: p.cfg.MaxCnxns}
+func limits(c *config.Config) cnxn.Limits {
+	return cnxn.Limits{PerIP: c.MaxClientCnxns, Total: c.MaxCnxns}
 }
 
 func (p *process) schemes() (*auth.Schemes, error) {
@@ -176,11 +190,22 @@ func (p *process) reload() error {
 	}
 	for _, key := range config.Changed(p.cfg, next) {
 		if !key.Reload {
-			p.log.WithField("key", key.Name).Warn("The setting has changed; it takes effect after a restart")
+			p.log.WithFields(logrus.Fields{"event": eventRestartNeeded, "key": key.Name}).
+				Warn("The setting has changed; it takes effect after a restart")
 		}
 	}
-	p.cfg.MaxClientCnxns, p.cfg.MaxCnxns, p.cfg.Words = next.MaxClientCnxns, next.MaxCnxns, next.Words
-	p.server.Ports().SetLimits(p.limits())
+	p.applied.Store(next)
+	p.server.Ports().SetLimits(limits(next))
 	p.words.Allow(next.Words)
+	setLevel(p.log, next.LogLevel)
 	return nil
+}
+
+// setLevel sets what a logger writes; the configuration has checked the level's name.
+func setLevel(log logrus.FieldLogger, name string) {
+	if l, ok := log.(*logrus.Logger); ok {
+		if level, err := logrus.ParseLevel(name); err == nil {
+			l.SetLevel(level)
+		}
+	}
 }

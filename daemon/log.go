@@ -3,7 +3,9 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -46,10 +48,14 @@ func (journalHook) Levels() []logrus.Level { return logrus.AllLevels }
 func (journalHook) Fire(e *logrus.Entry) error {
 	vars := make(map[string]string, len(e.Data)+1)
 	text := e.Message
-	for k, v := range e.Data {
-		value := fmt.Sprint(v)
+	for _, k := range slices.Sorted(maps.Keys(e.Data)) {
+		value := fmt.Sprint(e.Data[k])
 		vars["ZKD_"+journalField(k)] = value
-		text += " " + k + "=" + value
+		if k != "event" {
+			text += " " + k + "=" + value
+		} else if id := messages[value]; id != "" {
+			vars["MESSAGE_ID"] = id
+		}
 	}
 	if err := journal.Send(text, priority(e.Level), vars); err != nil {
 		fmt.Fprintln(os.Stderr, text)

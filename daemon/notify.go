@@ -5,16 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
-
-	"github.com/zkd-project/zkd/daemon/admin"
-	"github.com/zkd-project/zkd/daemon/proto"
-	"github.com/zkd-project/zkd/daemon/replica"
 )
 
 const (
@@ -23,36 +21,47 @@ const (
 	defaultAlive = 10 * time.Second // without a watchdog, how long a standstill is tolerated unreported
 )
 
-// notifier tells systemd how the service is, if systemd started it.
+// notifier tells systemd how the service is, if systemd started it. It is safe for
+// concurrent use.
 type notifier struct {
-	log    logrus.FieldLogger
+	log logrus.FieldLogger
+
+	mu     sync.Mutex
 	status string
 }
 
 func newNotifier(log logrus.FieldLogger) *notifier { return &notifier{log: log} }
 
-func (n *notifier) send(state string) {
+// send sends a state, and with it a status line unless that is empty.
+func (n *notifier) send(state, status string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if status != "" {
+		status = strings.Join(strings.Fields(status), " ") // a line break would end the value
+		n.status = status
+		state = strings.TrimPrefix(state+"\nSTATUS="+status, "\n")
+	}
 	if _, err := sd.SdNotify(false, state); err != nil {
 		n.log.WithError(err).Debug("systemd was not notified")
 	}
 }
 
-func (n *notifier) ready(status string) {
-	n.status = status
-	n.send(sd.SdNotifyReady + "\nSTATUS=" + status)
-}
-
-func (n *notifier) stopping() { n.send(sd.SdNotifyStopping + "\nSTATUS=Stopping") }
+func (n *notifier) ready(status string)    { n.send(sd.SdNotifyReady, status) }
+func (n *notifier) stopping(status string) { n.send(sd.SdNotifyStopping, status) }
+func (n *notifier) alive()                 { n.send(sd.SdNotifyWatchdog, "") }
 
 // recovering asks for more time; it is called when there is progress.
 func (n *notifier) recovering() {
-	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=Recovering the tree", extendBy.Microseconds()))
+	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extendBy.Microseconds()), "Recovering the tree")
 }
 
+// tell sends a status line that differs from the last one.
 func (n *notifier) tell(status string) {
-	if status != n.status {
-		n.status = status
-		n.send("STATUS=" + status)
+	n.mu.Lock()
+	same := status == n.status
+	n.mu.Unlock()
+	if !same {
+		n.send("", status)
 	}
 }
 
@@ -61,11 +70,17 @@ func (n *notifier) reloading() {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		n.log.WithError(err).Debug("there is no monotonic clock")
 	}
-	n.send(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sd.SdNotifyReloading, ts.Nano()/1000))
+	n.send(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sd.SdNotifyReloading, ts.Nano()/1000), "")
+}
+
+// Fail tells the log and systemd why the process ends. It is for the end of main.
+func Fail(log logrus.FieldLogger, err error) {
+	log.WithFields(logrus.Fields{"event": eventFailed, "exit": ExitCode(err)}).Error(err)
+	newNotifier(log).send("", "Failed: "+err.Error())
 }
 
 // watch feeds the watchdog while the server is alive, keeps the status line fresh, and
-// reloads the configuration on SIGHUP, until ctx ends.
+// reloads the configuration on SIGHUP, until ctx ends, which it reports at once.
 func (p *process) watch(ctx context.Context, n *notifier) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -81,60 +96,27 @@ func (p *process) watch(ctx context.Context, n *notifier) {
 	for {
 		select {
 		case <-ctx.Done():
+			p.log.WithField("event", eventStopping).Info("Stopping")
+			n.stopping(p.farewell())
 			return
 		case <-feed.C:
 			if err := p.server.Alive(interval); err != nil {
-				p.log.WithError(err).Error("The server stands still")
+				p.log.WithError(err).WithField("event", eventStandstill).Error("The server stands still")
 				continue
 			}
-			n.send(sd.SdNotifyWatchdog)
+			n.alive()
 		case <-status.C:
 			n.tell(p.describe())
 		case <-hup:
 			n.reloading()
 			if err := p.reload(); err != nil {
-				p.log.WithError(err).Error("The configuration was not reloaded; the old one stays")
-				n.ready("reload failed: " + err.Error())
+				p.log.WithError(err).WithField("event", eventReloadFailed).
+					Error("The configuration was not reloaded; the old one stays")
+				n.ready("Reload failed, the old configuration stays: " + err.Error())
 				continue
 			}
-			p.log.Info("The configuration was reloaded")
+			p.log.WithField("event", eventReloaded).Info("The configuration was reloaded")
 			n.ready(p.describe())
 		}
 	}
-}
-
-// role is the server's part in its ensemble.
-func (p *process) role(s *replica.Status) string {
-	mode := admin.Mode(s)
-	if s.Solo {
-		return mode
-	}
-	q, n := &s.Quorum, len(p.cfg.Ensemble.Members)
-	switch {
-	case !s.Serving:
-		return fmt.Sprintf("%s, without a quorum of %d", mode, n)
-	case s.Role == proto.Leading:
-		seen := 1
-		for _, l := range q.Learners {
-			if l.Synced {
-				seen++
-			}
-		}
-		return fmt.Sprintf("leader of %d, epoch %d, %d of %d servers seen", n, q.Epoch, seen, n)
-	}
-	return fmt.Sprintf("%s of %d, led by %d, epoch %d", mode, n, q.Leader, q.Epoch)
-}
-
-// describe is the server's state in one line.
-func (p *process) describe() string {
-	var s replica.Status
-	p.server.Ask(func(r *replica.Replica) { s = r.Status() })
-	line := fmt.Sprintf("%s, zxid %v, %d sessions, %d connections", p.role(&s), s.Zxid, s.Sessions, s.Connections)
-	if p.store.Status().NoSpace {
-		line += "; DISK FULL: writes wait"
-	}
-	if !p.cfg.ForceSync {
-		line += "; forceSync=no: writes can be lost"
-	}
-	return line
 }

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/sirupsen/logrus"
@@ -13,6 +17,8 @@ import (
 
 const defaultFile = "/etc/zkd/zoo.cfg"
 
+// logger makes the log. A level on the command line goes before the configuration's, as the
+// environment does, so that it holds after a reload, too.
 func logger(cmd *cobra.Command) (*logrus.Logger, error) {
 	level, err := cmd.Flags().GetString("log-level")
 	if err != nil {
@@ -22,12 +28,22 @@ func logger(cmd *cobra.Command) (*logrus.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
+	if level == "" {
+		level = "info"
+	} else if err := os.Setenv(config.EnvName("logLevel"), level); err != nil {
+		return nil, err
+	}
 	log, err := daemon.NewLogger(level, format)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
 	return log, nil
 }
+
+// told is an error that the log has told of.
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
 
 // run runs the daemon with a configuration file.
 func run(cmd *cobra.Command, file string) error {
@@ -36,10 +52,14 @@ func run(cmd *cobra.Command, file string) error {
 		return err
 	}
 	cfg, err := config.Load(file)
-	if err != nil {
-		return err
+	if err == nil {
+		err = daemon.Run(cmd.Context(), cfg, log, nil)
 	}
-	return daemon.Run(cmd.Context(), cfg, log, nil)
+	if err != nil {
+		daemon.Fail(log, err)
+		return told{err}
+	}
+	return nil
 }
 
 func runCommand() *cobra.Command {
@@ -55,12 +75,13 @@ func checkCommand() *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 	}
 	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
+	quiet := cmd.Flags().BoolP("quiet", "q", false, "print only what is wrong")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			*file = args[0]
 		}
 		cfg, err := config.Load(*file)
-		if err != nil {
+		if err != nil || *quiet {
 			return err
 		}
 		out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -99,6 +120,29 @@ func recoverCommand() *cobra.Command {
 			return err
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), "The data are whole up to zxid", zxid)
+		return nil
+	}
+	return cmd
+}
+
+// reloadCommand is what "systemctl reload" runs: a wrong configuration makes it fail.
+func reloadCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "reload PID", Short: "Check the configuration and make a running daemon read it again",
+		Args: cobra.ExactArgs(1),
+	}
+	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		pid, err := strconv.Atoi(args[0])
+		if err != nil || pid <= 1 {
+			return fmt.Errorf("%q is not the id of a process", args[0])
+		}
+		if _, err := config.Load(*file); err != nil && !errors.Is(err, config.ErrCredential) {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			return fmt.Errorf("process %d: %w", pid, err)
+		}
 		return nil
 	}
 	return cmd

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -30,11 +31,13 @@ func main() {
 		},
 		Version: daemon.ProtocolVersion(),
 	}
-	root.PersistentFlags().String("log-level", "info", "trace, debug, info, warn or error")
+	root.PersistentFlags().String("log-level", "", "trace, debug, info, warn or error; default: the setting logLevel")
 	root.PersistentFlags().String("log-format", "auto", "auto (the journal under systemd), text or json")
-	root.AddCommand(runCommand(), checkCommand(), recoverCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), recoverCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "zkd:", err)
+		if !errors.As(err, new(told)) {
+			fmt.Fprintln(os.Stderr, "zkd:", err)
+		}
 		os.Exit(daemon.ExitCode(err))
 	}
 }

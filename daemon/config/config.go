@@ -4,7 +4,8 @@ import "github.com/zkd-project/zkd/daemon/ensemble"
 
 // Config is a server's settings. Times are milliseconds, sizes are bytes.
 type Config struct {
-	File string // that was read
+	File     string // that was read
+	LogLevel string
 
 	DataDir           string
 	DataLogDir        string // DataDir if it is not set

@@ -107,10 +107,13 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestDocumentIsCurrent(t *testing.T) {
-	b, err := os.ReadFile("../../docs/CONFIG.md")
-	if err != nil || string(b) != Document() {
-		t.Errorf("docs/CONFIG.md is not current: run make docs (%v)", err)
+func TestDocumentsAreCurrent(t *testing.T) {
+	for file, text := range map[string]string{
+		"../../docs/CONFIG.md": Document(), "../../packaging/man/zoo.cfg.5": Page(),
+	} {
+		if b, err := os.ReadFile(file); err != nil || string(b) != text {
+			t.Errorf("%s is not current: run make docs (%v)", file, err)
+		}
 	}
 }
 

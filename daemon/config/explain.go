@@ -109,7 +109,8 @@ func editDistance(a, b string, most int) int {
 	return row[len(b)]
 }
 
-// Changed lists the effective settings that differ between two configurations.
+// Changed lists the effective settings that differ between two configurations; the list of
+// servers counts as one, named server.N.
 func Changed(before, after *Config) []Key {
 	value := make(map[string]string)
 	for _, s := range before.Settings {
@@ -125,5 +126,16 @@ func Changed(before, after *Config) []Key {
 			changed = append(changed, k)
 		}
 	}
+	if before.servers() != after.servers() {
+		changed = append(changed, Key{Name: "server.N", Class: Effective})
+	}
 	return changed
+}
+
+// servers is the list of servers as a text.
+func (c *Config) servers() string {
+	if c.Ensemble == nil {
+		return ""
+	}
+	return c.Ensemble.String()
 }

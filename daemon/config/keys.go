@@ -61,6 +61,8 @@ var keys = []Key{
 		Help: "Make data directories that do not exist.", field: func(c *Config) any { return &c.AutocreateDirs }},
 	{Name: "4lw.commands.whitelist", Kind: List, Default: "ruok,srvr,stat,mntr,isro,conf", Class: Effective, Reload: true,
 		Help: "Four-letter words that are answered; * is all. srvr always is.", field: func(c *Config) any { return &c.Words }},
+	{Name: "logLevel", Kind: Text, Default: "info", Class: Effective, Reload: true,
+		Help: "What is logged: trace, debug, info, warn or error.", field: func(c *Config) any { return &c.LogLevel }},
 	{Name: "extendedTypesEnabled", Kind: Bool, Default: "false", Class: Effective,
 		Help: "Allow znodes with a time to live.", field: func(c *Config) any { return &c.ExtendedTypes }},
 	{Name: "emulate353TTLNodes", Kind: Bool, Default: "false", Class: Effective,

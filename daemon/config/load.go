@@ -180,7 +180,11 @@ func (l *loader) fill(c *Config) error {
 		if k.field == nil {
 			continue
 		}
-		if err := k.parse(value, k.field(c)); err != nil {
+		value, err := credential(value)
+		if err == nil {
+			err = k.parse(value, k.field(c))
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err))
 		}
 	}
@@ -245,6 +249,8 @@ func (c *Config) check(l *loader) error {
 	case c.MinSessionTimeout > c.MaxSessionTimeout:
 		return wrong("minSessionTimeout", "%d is above maxSessionTimeout, which is %d",
 			c.MinSessionTimeout, c.MaxSessionTimeout)
+	case !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel):
+		return wrong("logLevel", "%q is none of trace, debug, info, warn and error", c.LogLevel)
 	case c.EnforceAuth && len(c.AuthSchemes) == 0:
 		return wrong("enforce.auth.schemes", "must be set where enforce.auth.enabled is true, for example to digest")
 	}

@@ -125,7 +125,8 @@ func (s *Server) writeImage(hurry bool) error {
 			return err
 		}
 		if w.full.CompareAndSwap(false, true) {
-			s.opts.Log.WithError(err).Warn("The image's disk is full: the log grows until there is space")
+			s.opts.Log.WithError(err).WithField("event", "image-full").
+				Warn("The image's disk is full: the log grows until there is space")
 		}
 		select {
 		case <-s.failing:

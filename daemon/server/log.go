@@ -177,13 +177,14 @@ func (s *Server) perform(w *work) bool {
 	switch {
 	case err == nil:
 		if l.full.CompareAndSwap(true, false) {
-			s.opts.Log.Info("The log can be written again: writes are answered")
+			s.opts.Log.WithField("event", "log-writable").Info("The log can be written again: writes are answered")
 		}
 		s.confirm(w.Pos)
 	case errors.Is(err, store.ErrNoSpace):
 		l.retry = w
 		if l.full.CompareAndSwap(false, true) {
-			s.opts.Log.WithError(err).Error("The log's disk is full: writes wait until there is space, reads go on")
+			s.opts.Log.WithError(err).WithField("event", "log-full").
+				Error("The log's disk is full: writes wait until there is space, reads go on")
 		}
 	default:
 		s.fail(fmt.Errorf("server: write the log: %w", err))

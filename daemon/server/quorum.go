@@ -173,7 +173,13 @@ func (s *Server) sendLinks(e *replica.Effects) {
 
 // logEvent writes an event of the ensemble to the log.
 func (s *Server) logEvent(ev zab.Event) {
-	f := logrus.Fields{"epoch": ev.Epoch, "zxid": ev.Zxid}
+	f := logrus.Fields{"event": "election", "state": ev.What, "epoch": ev.Epoch, "zxid": ev.Zxid}
+	switch ev.What {
+	case "learner", "learner gone":
+		f["event"] = "learner"
+	case "truncated":
+		f["event"] = "truncated"
+	}
 	if ev.Peer != 0 {
 		f["peer"] = ev.Peer
 	}

@@ -257,7 +257,7 @@ func (s *Store) Append(b *proto.LogBatch) error {
 	s.status.LastSync, s.status.MaxSync = took, max(s.status.MaxSync, took)
 	if took > s.opt.SlowSync {
 		s.status.SlowSyncs++
-		s.log.WithFields(logrus.Fields{"zxid": s.end.zxid, "ms": took.Milliseconds()}).
+		s.log.WithFields(logrus.Fields{"event": "slow-log", "zxid": s.end.zxid, "ms": took.Milliseconds()}).
 			Warn("the log took long to write; the disk is slow or busy")
 	}
 	return nil

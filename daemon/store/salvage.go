@@ -76,7 +76,8 @@ func (s *Store) moveAside(seq uint64) error {
 	if err := s.fs.Rename(from, to); err != nil {
 		return fmt.Errorf("move %s aside: %w", from, err)
 	}
-	s.log.WithFields(logrus.Fields{"from": from, "to": to}).Warn("A damaged part of the log was moved aside")
+	s.log.WithFields(logrus.Fields{"event": "damage", "from": from, "to": to}).
+		Warn("A damaged part of the log was moved aside")
 	return s.fs.SyncDir(s.opt.LogDir)
 }
 

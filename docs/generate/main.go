@@ -9,8 +9,12 @@ import (
 )
 
 func main() {
-	if err := os.WriteFile("docs/CONFIG.md", []byte(config.Document()), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, "generate:", err)
-		os.Exit(1)
+	for file, text := range map[string]string{
+		"docs/CONFIG.md": config.Document(), "packaging/man/zoo.cfg.5": config.Page(),
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "generate:", err)
+			os.Exit(1)
+		}
 	}
 }
