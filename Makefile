@@ -1,8 +1,9 @@
 # zkd. `make help` lists the targets.
 GO      ?= go
 VERSION ?= 0.1.0
-BUILT   ?= $(shell git log -1 --format=%cd --date=format:'%Y-%m-%d %H:%M UTC' 2>/dev/null)
+BUILT   ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:'%Y-%m-%d %H:%M UTC' 2>/dev/null)
 LDFLAGS  = -s -w -X 'github.com/zkd-project/zkd/daemon.Version=$(VERSION)' -X 'github.com/zkd-project/zkd/daemon.Built=$(BUILT)'
+BUILDFLAGS = -trimpath -buildvcs=false
 EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 TOOLS    = build/tools
 LINT     = $(TOOLS)/golangci-lint
@@ -10,13 +11,13 @@ FUZZTIME ?= 10s
 SEEDS    ?= 2000
 FIRST    ?= 1
 
-.PHONY: help build run test race lint vuln fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
+.PHONY: help build run test race lint fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 build: ## build the binaries into build/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o build/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -ldflags "$(LDFLAGS)" -o build/ ./cmd/...
 
 run: build ## run an ensemble of three servers on loopback, ports 2181 to 2183; Ctrl-C stops it
 	@packaging/ensemble.sh
@@ -52,18 +53,24 @@ $(NFPM):
 	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
 ARCHES ?= amd64 arm64
-pkg: build $(NFPM)
-	@mkdir -p build/pkg
-	@for shell in bash zsh fish; do build/zkctl completion $$shell > build/pkg/zkctl.$$shell; done
-	@cp docs/CONFIG.md build/pkg/ && gzip -9nc CHANGELOG.md > build/pkg/changelog.gz
-	@for page in zkd.8 zkctl.1; do gzip -9nc packaging/man/$$page > build/pkg/$$page.gz; done
-	@printf 'zkd (%s-1) unstable; urgency=medium\n\n  * What has changed is in changelog.gz.\n\n -- zkd maintainers <maintainers@zkd.invalid>  %s\n' \
-		"$(VERSION)" "$$(date -u -R -d @$(EPOCH))" | gzip -9nc > build/pkg/changelog.Debian.gz
-	@for arch in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$arch $(GO) build -trimpath -ldflags "$(LDFLAGS)" \
-		-o build/pkg/$$arch/ ./cmd/zkd ./cmd/zkctl || exit 1; done
+PKG     = build/pkg
+export SOURCE_DATE_EPOCH = $(EPOCH)
+pkg: $(NFPM)
+	@rm -rf $(PKG) && mkdir -p $(PKG)/man $(PKG)/doc
+	@for arch in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$arch $(GO) build $(BUILDFLAGS) -ldflags "$(LDFLAGS)" \
+		-o $(PKG)/$$arch/ ./cmd/zkd ./cmd/zkctl || exit 1; done
+	@$(GO) run ./packaging/inventory $(VERSION) $(PKG)/doc $(PKG)/$(firstword $(ARCHES))/zkd $(PKG)/$(firstword $(ARCHES))/zkctl
+	@$(GO) build -tags pages -o $(PKG)/zkctl-pages ./cmd/zkctl
+	@env -u ZKCTL_SERVER $(PKG)/zkctl-pages pages $(PKG)/man
+	@for shell in bash zsh fish; do $(PKG)/zkctl-pages completion $$shell > $(PKG)/zkctl.$$shell || exit 1; done
+	@cp packaging/man/* $(PKG)/man/ && gzip -9n $(PKG)/man/*
+	@cp docs/CONFIG.md docs/INSTALL.md docs/MIGRATION.md docs/OPERATIONS.md $(PKG)/doc/
+	@gzip -9nc CHANGELOG.md > $(PKG)/doc/changelog.gz
+	@printf -- '- semver: %s-1\n  date: %s\n  packager: zkd maintainers <maintainers@zkd.invalid>\n  deb:\n    urgency: medium\n    distributions: [unstable]\n  changes:\n    - note: What has changed is in changelog.gz.\n' \
+		"$(VERSION)" "$$(date -u +%Y-%m-%dT%H:%M:%SZ -d @$(EPOCH))" > $(PKG)/changelog.yml
 
 deb rpm: pkg ## build the packages into build/, the same bytes each time
-	@for arch in $(ARCHES); do ARCH=$$arch VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(EPOCH) $(NFPM) package -f nfpm.yaml -p $@ -t build/ || exit 1; done
+	@for arch in $(ARCHES); do ARCH=$$arch VERSION=$(VERSION) $(NFPM) package -f nfpm.yaml -p $@ -t build/ || exit 1; done
 
 test-packages: deb rpm ## install, run, upgrade and remove the packages in booted systemd boxes
 	packaging/test.sh

@@ -23,6 +23,9 @@ type globals struct {
 	json    bool
 }
 
+// extra are commands of special builds.
+var extra []func() *cobra.Command
+
 func main() {
 	g := new(globals)
 	def := os.Getenv("ZKCTL_SERVER")
@@ -31,6 +34,9 @@ func main() {
 	}
 	root := &cobra.Command{
 		Use: "zkctl", Short: "Use and look after ZooKeeper servers", SilenceUsage: true, SilenceErrors: true,
+		Long: "zkctl reads and changes znodes, and asks servers, zkd's and Apache's, how they are.",
+		Example: "  zkctl create /app '{\"on\": true}'\n  zkctl get -s /app\n" +
+			"  zkctl --server zk1:2181,zk2:2181,zk3:2181 status\n  zkctl config explain tickTime",
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&g.servers, "server", def, "servers, host:port with commas between (also $ZKCTL_SERVER)")
@@ -40,6 +46,9 @@ func main() {
 	root.AddCommand(g.reading()...)
 	root.AddCommand(g.writing()...)
 	root.AddCommand(g.statusCommand(), configCommand())
+	for _, command := range extra {
+		root.AddCommand(command())
+	}
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, explain(err))
 		os.Exit(1)
