@@ -18,25 +18,26 @@ const module = "github.com/zkd-project/zkd/daemon/"
 var floors = map[string]string{
 	"jute":      "",
 	"ensemble":  "",
+	"meter":     "",
 	"proto":     "jute",
 	"zab":       "ensemble jute proto",
 	"tree":      "jute proto",
 	"zkfile":    "jute proto",
 	"auth":      "proto",
-	"store":     "proto",
+	"store":     "meter proto",
 	"transport": "ensemble proto",
 	"cnxn":      "proto",
-	"replica":   "jute proto tree zab",
+	"replica":   "jute meter proto tree zab",
 	"sim":       "ensemble jute proto replica tree zab",
-	"server":    "cnxn proto replica store transport tree zab zkfile",
-	"admin":     "proto replica tree",
+	"server":    "cnxn meter proto replica store transport tree zab zkfile",
+	"admin":     "meter proto replica tree",
 	"config":    "ensemble",
 	"client":    "jute proto",
-	".":         "admin auth cnxn config proto replica server store transport tree zab",
+	".":         "admin auth cnxn config meter proto replica server store transport tree zab",
 }
 
 // pure packages decide; they know no clock, no file, no socket and no goroutine.
-var pure = []string{"jute", "ensemble", "proto", "zab", "tree", "replica"}
+var pure = []string{"jute", "ensemble", "meter", "proto", "zab", "tree", "replica"}
 
 var impure = []string{
 	"os", "net", "time", "sync", "sync/atomic", "context", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand",

@@ -49,6 +49,9 @@ func (o *Out) End() {
 	jute.PutInt(o.B[o.frame:], int32(len(o.B)-o.frame-4+o.refBytes-o.frameRef))
 }
 
+// LastFrame is the length of the frame that was opened last, without its own length.
+func (o *Out) LastFrame() int { return len(o.B) - o.frame - 4 + o.refBytes - o.frameRef }
+
 // Cut drops everything written since the last Begin, and the frame with it.
 func (o *Out) Cut() {
 	o.B = o.B[:o.frame]

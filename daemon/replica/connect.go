@@ -39,6 +39,7 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		r.refuse(c)
 		return
 	}
+	r.meters.Reconnects++
 	if !r.zab.Leads() {
 		r.revalidate(c, req.Session)
 		return
@@ -119,6 +120,7 @@ func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
 		return
 	}
 	since := c.requests.first().since
+	r.meters.ops[opSlot(proto.OpCreateSession)]++
 	c.requests.pop()
 	r.stats.Outstanding--
 	r.attach(now, c, s, since)
@@ -145,6 +147,7 @@ func (r *Replica) sessionClosed(now Now, txn *proto.Txn, c *Conn) {
 		return
 	}
 	r.sessions.remove(s)
+	r.meters.ops[opSlot(proto.OpCloseSession)]++
 	if c != nil && c.live() {
 		it := c.requests.first()
 		c.Out.Reply(it.xid, txn.Zxid, proto.ErrOK)

@@ -48,6 +48,7 @@ func (r *Replica) validate(now Now, l *zab.Link, p *proto.Packet) {
 		r.zab.HangUp(l, "its REVALIDATE is too short")
 		return
 	}
+	r.meters.Revalidations++
 	s := r.sessions.byID[id]
 	valid := s != nil && !s.closing
 	if valid {

@@ -86,6 +86,9 @@ func (r *Replica) Heard(now Now, l *zab.Link) { r.zab.Heard(now.Mono, l) }
 // Packet takes a packet from a link, which may be used again after the call. Settled has to
 // be called after the last one of a step.
 func (r *Replica) Packet(now Now, l *zab.Link, p *proto.Packet) {
+	if p.Type == proto.PacketProposal && r.zab.Serving() {
+		r.meters.LearnerProposed++
+	}
 	concerns := r.zab.Packet(now.Mono, l, p)
 	r.feedSnap()
 	if !concerns {
@@ -181,6 +184,9 @@ func (r *Replica) install(now Now) {
 func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 	if r.pending.len() > 0 && r.pending.first().zxid == txn.Zxid {
 		c := r.pending.first().conn
+		if !r.zab.Solo() {
+			r.meters.QuorumAck.Add(int64(now.Mono - r.pending.first().at))
+		}
 		r.pending.pop()
 		return c
 	}
@@ -222,6 +228,7 @@ func (r *Replica) changeRole(now Now) {
 		q.snap = nil
 	}
 	serving, leads := r.zab.Serving(), r.zab.Leads()
+	r.meters.observe(now.Mono, r.zab.Role(), serving, r.zab.Solo())
 	if serving == q.serving && leads == q.leads {
 		return
 	}

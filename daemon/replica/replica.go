@@ -15,6 +15,7 @@ type Replica struct {
 	free     []tree.WatcherID
 	reaper   reaper
 	stats    Stats
+	meters   Meters
 
 	zab     *zab.Peer
 	pending pendingQueue
@@ -33,6 +34,7 @@ type Replica struct {
 type pendingTxn struct {
 	conn *Conn // waits for the reply; nil for the server's own and for learners'
 	zxid proto.Zxid
+	at   proto.Millis // monotonic time of the proposal
 }
 
 // New makes the replica of a server whose tree and log are as found. Every session that
@@ -45,6 +47,7 @@ func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 	r.quorum.reset()
 	r.loadSessions(now)
 	r.reaper.next = now.Mono + cfg.ReapInterval
+	r.meters.begin(now.Mono, r.zab.Solo())
 	r.zab.Start(now.Mono)
 	r.settle(now)
 	return r
@@ -135,6 +138,7 @@ func (r *Replica) Effects(e *Effects) {
 	e.Conns, r.touched = r.touched, e.Conns[:0]
 	for _, c := range e.Conns {
 		c.touched = false
+		r.meters.BytesSent += int64(c.Out.Len())
 	}
 }
 
@@ -158,8 +162,12 @@ func (r *Replica) propose(now Now, h proto.TxnHeader, c *Conn, code proto.ErrCod
 		r.caller.Session = h.Session
 		r.tree.Prepare(h, &r.caller, &r.req, &r.txn)
 	}
-	r.zab.Propose(&r.txn)
-	r.pending.push(pendingTxn{c, h.Zxid})
+	size := r.zab.Propose(&r.txn)
+	r.pending.push(pendingTxn{c, h.Zxid, now.Mono})
+	if !r.zab.Solo() {
+		r.meters.Proposals++
+		r.meters.ProposalSize.Set(int64(size))
+	}
 	return h.Zxid
 }
 
@@ -191,6 +199,7 @@ func (r *Replica) settle(now Now) {
 func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 	r.tree.Apply(txn, &r.result)
 	r.deliver(txn.Zxid)
+	r.meters.applied(now.Wall-txn.Time, r.zab.Leads(), r.zab.Solo())
 	switch txn.Type {
 	case proto.OpCreateSession:
 		r.sessionCreated(now, txn, c)
@@ -217,6 +226,9 @@ func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 
 func (r *Replica) answerWrite(now Now, c *Conn, it *item) {
 	code := r.result.Err
+	if code == proto.ErrOK {
+		r.meters.ops[opSlot(it.op)]++
+	}
 	out := &c.Out
 	out.Begin()
 	out.Header(it.xid, it.zxid, code)
@@ -234,6 +246,7 @@ func (r *Replica) answered(now Now, c *Conn, op proto.Op, xid int32, since proto
 	c.Stats.Sent++
 	c.Stats.reply(op, xid, r.tree.LastZxid(), now.Mono, since)
 	r.stats.answered(max(now.Mono-since, 0))
+	r.meters.reply(op, max(now.Mono-since, 0), c.Out.LastFrame())
 	r.touch(c)
 }
 
@@ -245,6 +258,7 @@ func (r *Replica) deliver(zxid proto.Zxid) {
 		ev := &events[i]
 		r.event.Reset()
 		r.event.Event(zxid, ev.Type, ev.Path)
+		sent := 0
 		for _, w := range ev.Watchers {
 			c := r.conns[w]
 			if c == nil || !c.live() || !r.tree.Allowed(ev.ACL, proto.PermRead, c.IDs) {
@@ -254,7 +268,9 @@ func (r *Replica) deliver(zxid proto.Zxid) {
 			c.Stats.Sent++
 			r.stats.Sent++
 			r.touch(c)
+			sent++
 		}
+		r.meters.event(ev.Type, len(ev.Watchers), sent*len(r.event.B))
 	}
 	if len(events) > 0 {
 		r.tree.ClearEvents()

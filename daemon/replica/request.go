@@ -6,11 +6,16 @@ import (
 	"github.com/zkd-project/zkd/daemon/tree"
 )
 
+// frameHead is the length of a frame's length.
+const frameHead = 4
+
 // Input takes one frame from a connection, without its length. The frame may be used
 // again after the call.
 func (r *Replica) Input(now Now, c *Conn, frame []byte) {
+	r.meters.BytesReceived += int64(len(frame)) + frameHead
 	switch c.phase {
 	case phaseNew:
+		r.meters.Connects++
 		c.Stats.Received++
 		r.stats.Received++
 		r.connect(now, c, frame)
@@ -212,6 +217,7 @@ func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
 		r.caller = r.callerOf(c, it.ids)
 		r.read(c, zxid)
 	}
+	r.meters.ops[opSlot(it.op)]++
 	r.answered(now, c, it.op, it.xid, it.since)
 	if it.code != proto.ErrOK {
 		r.finish(c)

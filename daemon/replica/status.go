@@ -63,6 +63,7 @@ func (r *Replica) Status() Status {
 // ResetStats forgets counters and latencies, as the word "srst" asks.
 func (r *Replica) ResetStats() {
 	r.stats = Stats{Connections: r.stats.Connections, Outstanding: r.stats.Outstanding}
+	r.meters.reset()
 }
 
 // VisitConns calls f for each connection.

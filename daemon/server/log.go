@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkd-project/zkd/daemon/meter"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/store"
@@ -31,6 +32,7 @@ type logWriter struct {
 	mu      sync.Mutex
 	pending []work // oldest first
 	taken   bool   // somebody has the role
+	batches meter.Dist
 
 	// Whoever has the role owns these.
 	merged proto.LogBatch
@@ -207,5 +209,8 @@ func (s *Server) write(w *work) error {
 	}
 	s.count.appends.Add(1)
 	s.count.txns.Add(int64(w.Log.Len()))
+	s.log.mu.Lock()
+	s.log.batches.Add(int64(w.Log.Len()))
+	s.log.mu.Unlock()
 	return s.log.store.Append(w.Log)
 }

@@ -41,7 +41,7 @@ type peers struct{ s *Server }
 func (p peers) do(f func(r *replica.Replica, now replica.Now)) {
 	s := p.s
 	s.step.lock.Lock()
-	s.step.now = Now()
+	s.step.begin()
 	f(s.opts.Replica, s.step.now)
 	s.finish()
 	s.combine()

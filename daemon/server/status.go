@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/meter"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/store"
 )
@@ -36,6 +37,23 @@ func (s *Server) Status() Status {
 		st.Dirty, _ = s.image.tree.Dirty()
 	})
 	return st
+}
+
+// Meters are the distributions that a server keeps, since it started.
+type Meters struct {
+	Step  meter.Dist // how long steps held the step lock, in ns
+	Depth meter.Dist // inputs that a step found in the inbox
+	Batch meter.Dist // transactions in a group that was written to the log
+}
+
+// Meters copies the distributions.
+func (s *Server) Meters() *Meters {
+	m := new(Meters)
+	s.log.mu.Lock()
+	m.Batch = s.log.batches
+	s.log.mu.Unlock()
+	s.hold(func() { m.Step, m.Depth = s.step.steps, s.step.depths })
+	return m
 }
 
 // PortOf is the client port's half of a connection that the replica knows.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/cnxn"
+	"github.com/zkd-project/zkd/daemon/meter"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 )
@@ -53,10 +54,13 @@ type stepping struct {
 
 	// What follows is guarded by the step lock.
 	now      replica.Now
-	taken    []input   // spare for inputs
-	stalled  []*client // have input that waits for replies, oldest first
-	freed    bool      // there may be room for what is stalled
-	stopping bool      // input waits for good
+	began    time.Duration // of the step, since started
+	steps    meter.Dist    // their lengths in ns
+	depths   meter.Dist    // inputs found in the inbox
+	taken    []input       // spare for inputs
+	stalled  []*client     // have input that waits for replies, oldest first
+	freed    bool          // there may be room for what is stalled
+	stopping bool          // input waits for good
 }
 
 var effectsPool = sync.Pool{New: func() any { return new(replica.Effects) }}
@@ -67,17 +71,25 @@ var started = time.Now()
 // Now is the time for an input. Monotonic time counts from the start of the process.
 func Now() replica.Now {
 	t := time.Now()
-	return replica.Now{
-		Wall: proto.Millis(t.UnixMilli()),
-		Mono: proto.Millis(t.Sub(started) / time.Millisecond),
-	}
+	return nowAt(t, t.Sub(started))
+}
+
+func nowAt(t time.Time, since time.Duration) replica.Now {
+	return replica.Now{Wall: proto.Millis(t.UnixMilli()), Mono: proto.Millis(since / time.Millisecond)}
+}
+
+// begin takes the time at which a step begins; the lock is held.
+func (st *stepping) begin() {
+	t := time.Now()
+	st.began = t.Sub(started)
+	st.now = nowAt(t, st.began)
 }
 
 // submit steps the replica with an input, or leaves it to the one who is stepping.
 func (s *Server) submit(in input) {
 	st := &s.step
 	if !st.busy() && st.lock.TryLock() {
-		st.now = Now()
+		st.begin()
 		s.handle(in)
 		s.finish()
 	} else {
@@ -99,7 +111,7 @@ func (st *stepping) busy() bool {
 func (s *Server) combine() {
 	st := &s.step
 	for st.busy() && st.lock.TryLock() {
-		st.now = Now()
+		st.begin()
 		s.handleAll()
 		s.finish()
 	}
@@ -108,7 +120,7 @@ func (s *Server) combine() {
 // hold runs f under the step lock, as a step of its own.
 func (s *Server) hold(f func()) {
 	s.step.lock.Lock()
-	s.step.now = Now()
+	s.step.begin()
 	f()
 	s.finish()
 	s.combine()
@@ -122,6 +134,9 @@ func (s *Server) handleAll() {
 	batch := st.inputs
 	st.inputs, st.taken = st.taken, nil
 	st.inbox.Unlock()
+	if len(batch) > 0 {
+		st.depths.Add(int64(len(batch)))
+	}
 	for _, in := range batch {
 		s.handle(in)
 	}
@@ -183,6 +198,7 @@ func (s *Server) finish() {
 		s.log.add(e)
 	}
 	s.settleLinks(e)
+	st.steps.Add(int64(time.Since(started) - st.began))
 	st.lock.Unlock()
 	s.sendLinks(e)
 	s.send(e)

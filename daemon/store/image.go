@@ -229,6 +229,7 @@ func (s *Store) WriteImage(b *ImageBatch, zxid proto.Zxid) error {
 	s.status.ImageZxid = zxid
 	s.status.Images++
 	s.status.LastImage = time.Since(start)
+	s.meters.Image.Add(s.status.LastImage.Microseconds())
 	s.mu.Unlock()
 	s.trim(zxid)
 	return nil

@@ -254,6 +254,7 @@ func (s *Store) Append(b *proto.LogBatch) error {
 	}
 	s.status.LastLogged = s.end.zxid
 	s.status.Syncs++
+	s.meters.Sync.Add(took.Microseconds())
 	s.status.LastSync, s.status.MaxSync = took, max(s.status.MaxSync, took)
 	if took > s.opt.SlowSync {
 		s.status.SlowSyncs++

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/zkd-project/zkd/daemon/meter"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -90,6 +91,7 @@ type Store struct {
 	mu     sync.Mutex // guards what follows, and old
 	newest *segment   // cur, for those who read the log meanwhile
 	status Status
+	meters Meters
 }
 
 // oldSegment is a segment that is only read.
@@ -124,6 +126,19 @@ type Status struct {
 	NoSpace     bool      // the last Append found the disk full
 	Images      int64     // deltas written
 	LastImage   time.Duration
+}
+
+// Meters are the distributions that a store keeps, in microseconds, since it was opened.
+type Meters struct {
+	Sync  meter.Dist // of Appends
+	Image meter.Dist // of deltas
+}
+
+// Meters copies the distributions.
+func (s *Store) Meters() Meters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meters
 }
 
 // Open locks the directories, checks what is in them, and gets ready to append.

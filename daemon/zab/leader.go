@@ -296,8 +296,8 @@ func (p *Peer) NextZxid() (zxid proto.Zxid, ok bool) {
 }
 
 // Propose logs a transaction and sends it to the followers. The server must lead, and
-// the zxid must be NextZxid's.
-func (p *Peer) Propose(txn *proto.Txn) {
+// the zxid must be NextZxid's. It returns the transaction's length in bytes.
+func (p *Peer) Propose(txn *proto.Txn) (size int) {
 	b := p.batch()
 	b.Add(txn.Zxid, txn)
 	p.added(b)
@@ -306,6 +306,7 @@ func (p *Peer) Propose(txn *proto.Txn) {
 			p.sendProposal(l, txn.Zxid, b.Txn(b.Len()-1))
 		}
 	}
+	return len(b.Txn(b.Len() - 1))
 }
 
 func (p *Peer) sendProposal(l *Link, zxid proto.Zxid, txn []byte) {
