@@ -64,7 +64,7 @@ pkg: $(NFPM)
 	@env -u ZKCTL_SERVER $(PKG)/zkctl-pages pages $(PKG)/man
 	@for shell in bash zsh fish; do $(PKG)/zkctl-pages completion $$shell > $(PKG)/zkctl.$$shell || exit 1; done
 	@cp packaging/man/* $(PKG)/man/ && gzip -9n $(PKG)/man/*
-	@cp docs/CONFIG.md docs/INSTALL.md docs/MIGRATION.md docs/OPERATIONS.md $(PKG)/doc/
+	@cp docs/CONFIG.md docs/INSTALL.md docs/MIGRATION.md docs/MONITORING.md docs/OPERATIONS.md $(PKG)/doc/
 	@gzip -9nc CHANGELOG.md > $(PKG)/doc/changelog.gz
 	@printf -- '- semver: %s-1\n  date: %s\n  packager: zkd maintainers <maintainers@zkd.invalid>\n  deb:\n    urgency: medium\n    distributions: [unstable]\n  changes:\n    - note: What has changed is in changelog.gz.\n' \
 		"$(VERSION)" "$$(date -u +%Y-%m-%dT%H:%M:%SZ -d @$(EPOCH))" > $(PKG)/changelog.yml

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/server"
 )
@@ -22,7 +23,20 @@ func (p *process) Info() admin.Info {
 		Version: ProtocolVersion(), ClientPort: c.ClientPort, DataDir: c.DataDir, DataLogDir: c.DataLogDir,
 		TickTime: c.TickTime, MaxClientCnxns: p.applied.Load().MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
 		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
+		Ensemble: c.Ensemble, ServerID: c.ServerID, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 	}
+}
+
+// Alive implements admin.Backend.
+func (p *process) Alive() error { return p.server.Alive(aliveLimit) }
+
+// Image implements admin.Backend.
+func (p *process) Image() (zxid proto.Zxid, at int64) {
+	s := p.store.Status()
+	if s.ImageAt.IsZero() {
+		return s.ImageZxid, p.start.Unix()
+	}
+	return s.ImageZxid, s.ImageAt.Unix()
 }
 
 // Process implements admin.Backend.

@@ -82,6 +82,8 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 	if err := p.newServer(notify); err != nil {
 		return err
 	}
+	pages := p.words.Listen(p.places(), log)
+	defer pages.Close()
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})

@@ -30,7 +30,7 @@ var floors = map[string]string{
 	"replica":   "jute meter proto tree zab",
 	"sim":       "ensemble jute proto replica tree zab",
 	"server":    "cnxn meter proto replica store transport tree zab zkfile",
-	"admin":     "meter proto replica tree",
+	"admin":     "ensemble meter proto replica tree",
 	"config":    "ensemble",
 	"client":    "jute proto",
 	".":         "admin auth cnxn config meter proto replica server store transport tree zab",

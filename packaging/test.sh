@@ -15,11 +15,11 @@ if ! unshare -m mount -t tmpfs tmpfs /mnt 2>/dev/null; then
   echo "SKIPPED: booting a system in a box needs the right to mount"
   exit 0
 fi
-for c in mmdebstrap systemd-nspawn lintian rpmlint rpm shellcheck piuparts createrepo_c gpg dpkg-scanpackages; do
+for c in mmdebstrap systemd-nspawn lintian rpmlint rpm shellcheck piuparts createrepo_c gpg dpkg-scanpackages curl; do
   command -v $c >/dev/null && continue
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap systemd-container lintian \
-    rpmlint rpm shellcheck piuparts createrepo-c gnupg dpkg-dev iproute2 >/dev/null
+    rpmlint rpm shellcheck piuparts createrepo-c gnupg dpkg-dev iproute2 curl >/dev/null
   break
 done
 export BOXDIR=$PWD/build/boxes run=$$ work=$PWD/build/test

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkd-project/zkd/daemon/ensemble"
+	"github.com/zkd-project/zkd/daemon/meter"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 )
@@ -25,7 +27,24 @@ type Info struct {
 	MinSessionTimeout int
 	MaxSessionTimeout int
 	Backlog           int
-	ServerID          int64
+
+	// What follows is of a server in an ensemble.
+	Ensemble  *ensemble.Config // nil for a server on its own
+	ServerID  int64
+	InitLimit int
+	SyncLimit int
+}
+
+// member is the server's own line of the ensemble.
+func (i *Info) member() *ensemble.Member {
+	if i.Ensemble != nil {
+		for k := range i.Ensemble.Members {
+			if m := &i.Ensemble.Members[k]; m.ID == i.ServerID {
+				return m
+			}
+		}
+	}
+	return nil
 }
 
 // Process is what the words tell of the process.
@@ -46,6 +65,12 @@ type Backend interface {
 	Peer(c *replica.Conn) (addr string, queued int64)
 	// Usage is the size of the image's and the log's directory in bytes.
 	Usage() (image, log int64)
+	// Metrics are those of the parts around the replica.
+	Metrics() []Metric
+	// Image is the zxid of the image on disk and when it was written, in seconds since 1970.
+	Image() (zxid proto.Zxid, at int64)
+	// Alive tells what stands still, if anything does.
+	Alive() error
 	// Now is the time.
 	Now() replica.Now
 }
@@ -111,11 +136,19 @@ func (w *Words) Answer(word string, arg []byte) (text []byte, known bool) {
 	case word == "isro":
 		return []byte("null"), true
 	default:
-		return []byte("This ZooKeeper instance is not currently serving requests\n"), true
+		return []byte(notServing + "\n"), true
 	}
 	var b strings.Builder
 	f(w, &b, arg)
 	return []byte(b.String()), true
+}
+
+// notServing is Apache's text for a server without a quorum.
+const notServing = "This ZooKeeper instance is not currently serving requests"
+
+func (w *Words) status() (s replica.Status) {
+	w.backend.Ask(func(r *replica.Replica) { s = r.Status() })
+	return s
 }
 
 func (w *Words) setTrace(b *strings.Builder, arg []byte) {
@@ -146,14 +179,18 @@ func (w *Words) srvr(b *strings.Builder, clients bool) {
 		b.WriteByte('\n')
 	}
 	var s replica.Status
+	var sizes meter.Size
 	nodes := 0
-	w.backend.Ask(func(r *replica.Replica) { s, nodes = r.Status(), r.Tree().Counts().Znodes })
+	w.backend.Ask(func(r *replica.Replica) {
+		s, nodes, sizes = r.Status(), r.Tree().Counts().Znodes, r.Meters().ProposalSize
+	})
 	fmt.Fprintf(b, "Latency min/avg/max: %d/%s/%d\n", s.MinLatency, average(int64(s.Latency), s.Replies), s.MaxLatency)
 	fmt.Fprintf(b, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n",
 		s.Received, s.Sent, s.Connections, s.Outstanding)
 	fmt.Fprintf(b, "Zxid: %v\nMode: %s\nNode count: %d\n", s.Zxid, Mode(&s), nodes+1)
 	if Mode(&s) == "leader" {
-		b.WriteString("Proposal sizes last/min/max: -1/-1/-1\n") // they are not measured
+		last, least, greatest := sizes.Values()
+		fmt.Fprintf(b, "Proposal sizes last/min/max: %d/%d/%d\n", last, least, greatest)
 	}
 }
 
@@ -238,6 +275,18 @@ func (w *Words) conf(b *strings.Builder, _ []byte) {
 	fmt.Fprintf(b, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\n",
 		i.TickTime, i.MaxClientCnxns, i.MinSessionTimeout, i.MaxSessionTimeout)
 	fmt.Fprintf(b, "clientPortListenBacklog=%d\nserverId=%d\n", i.Backlog, i.ServerID)
+	m := i.member()
+	if m == nil {
+		return
+	}
+	kind := 0
+	if m.Observer {
+		kind = 1
+	}
+	a := m.Addresses[0]
+	fmt.Fprintf(b, "initLimit=%d\nsyncLimit=%d\nelectionAlg=3\nelectionPort=%d\nquorumPort=%d\npeerType=%d\n",
+		i.InitLimit, i.SyncLimit, a.Election, a.Quorum, kind)
+	fmt.Fprintf(b, "membership: \n%v", i.Ensemble)
 }
 
 func (w *Words) dirs(b *strings.Builder, _ []byte) {

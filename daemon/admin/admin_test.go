@@ -14,7 +14,10 @@ import (
 )
 
 // backend answers for a replica without a server around it.
-type backend struct{ r *replica.Replica }
+type backend struct {
+	r     *replica.Replica
+	still error
+}
 
 func newBackend(t *testing.T) *backend {
 	t.Helper()
@@ -23,7 +26,7 @@ func newBackend(t *testing.T) *backend {
 		t.Fatal(err)
 	}
 	now := replica.Now{Wall: 1_000_000, Mono: 1000}
-	return &backend{replica.New(replica.Config{
+	return &backend{r: replica.New(replica.Config{
 		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000, ReapInterval: 60000, ReapPerMinute: 100, Auth: s,
 	}, now, tree.New(tree.Options{Match: s}), zab.Recovered{})}
 }
@@ -41,6 +44,9 @@ func (*backend) Process() Process {
 func (b *backend) Ask(f func(*replica.Replica))     { f(b.r) }
 func (*backend) Peer(*replica.Conn) (string, int64) { return "/127.0.0.1:5", 0 }
 func (*backend) Usage() (image, log int64)          { return 10, 20 }
+func (*backend) Metrics() []Metric                  { return nil }
+func (*backend) Image() (proto.Zxid, int64)         { return 7, 1000 }
+func (b *backend) Alive() error                     { return b.still }
 func (*backend) Now() replica.Now                   { return replica.Now{Wall: 1_000_000, Mono: 1000} }
 
 // open gives the replica a connection with a session.

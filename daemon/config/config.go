@@ -58,6 +58,17 @@ type Config struct {
 	EnforceAuth   bool
 	AuthSchemes   []string
 
+	AdminEnabled   bool
+	AdminPort      int // of the commands by HTTP; 0 is none
+	AdminAddress   string
+	AdminPath      string
+	AdminIdle      int
+	AdminSocket    string // "" is none
+	MetricsClass   string
+	MetricsHost    string
+	MetricsPort    int // 0 is none
+	MetricsRuntime bool
+
 	Settings []Setting // all that were set, and the defaults of the rest
 	Warnings []string
 }

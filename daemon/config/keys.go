@@ -61,6 +61,29 @@ var keys = []Key{
 		Help: "Make data directories that do not exist.", field: func(c *Config) any { return &c.AutocreateDirs }},
 	{Name: "4lw.commands.whitelist", Kind: List, Default: "ruok,srvr,stat,mntr,isro,conf", Class: Effective, Reload: true,
 		Help: "Four-letter words that are answered; * is all. srvr always is.", field: func(c *Config) any { return &c.Words }},
+	{Name: "admin.enableServer", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Serve ZooKeeper's commands by HTTP, if admin.serverPort is set, too.", field: func(c *Config) any { return &c.AdminEnabled }},
+	{Name: "admin.serverPort", Kind: Number, Default: "0", Min: 0, Max: 65535, Class: Effective,
+		Help:  "Port of the commands by HTTP; 0 is none, unless admin.enableServer=true is set, which means 8080.",
+		field: func(c *Config) any { return &c.AdminPort }},
+	{Name: "admin.serverAddress", Kind: Text, Default: "0.0.0.0", Class: Effective,
+		Help: "Address of the commands by HTTP.", field: func(c *Config) any { return &c.AdminAddress }},
+	{Name: "admin.commandURL", Kind: Text, Default: "/commands", Class: Effective,
+		Help: "Path of the commands by HTTP.", field: func(c *Config) any { return &c.AdminPath }},
+	{Name: "admin.idleTimeout", Kind: Number, Default: "30000", Min: 1, Max: maxInt, Class: Effective,
+		Help: "Milliseconds after which an idle HTTP connection is closed.", field: func(c *Config) any { return &c.AdminIdle }},
+	{Name: "admin.socket", Kind: Text, Class: Effective,
+		Help:  "Local socket for metrics, health and commands; zkd.sock in the unit's runtime directory if it is not set, none without one.",
+		field: func(c *Config) any { return &c.AdminSocket }},
+	{Name: "metricsProvider.className", Kind: Text, Class: Effective,
+		Help:  "With org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider metrics are served for Prometheus.",
+		field: func(c *Config) any { return &c.MetricsClass }},
+	{Name: "metricsProvider.httpHost", Kind: Text, Default: "0.0.0.0", Class: Effective,
+		Help: "Address of the metrics.", field: func(c *Config) any { return &c.MetricsHost }},
+	{Name: "metricsProvider.httpPort", Kind: Number, Default: "7000", Min: 0, Max: 65535, Class: Effective,
+		Help: "Port of the metrics, /metrics; 0 is none.", field: func(c *Config) any { return &c.MetricsPort }},
+	{Name: "metricsProvider.exportJvmInfo", Kind: Bool, Default: "true", Class: Effective,
+		Help: "Serve metrics of the runtime, which is Go's, too.", field: func(c *Config) any { return &c.MetricsRuntime }},
 	{Name: "logLevel", Kind: Text, Default: "info", Class: Effective, Reload: true,
 		Help: "What is logged: trace, debug, info, warn or error.", field: func(c *Config) any { return &c.LogLevel }},
 	{Name: "extendedTypesEnabled", Kind: Bool, Default: "false", Class: Effective,
@@ -114,11 +137,9 @@ var later = []struct{ help, names string }{
 			"java.security.auth.login.config quorum.auth.enableSasl quorum.auth.learnerRequireSasl " +
 			"quorum.auth.serverRequireSasl quorum.auth.learner.saslLoginContext quorum.auth.server.saslLoginContext " +
 			"quorum.auth.kerberos.servicePrincipal"},
-	{"Concerns the HTTP and metrics ports and the audit log.",
-		"admin.enableServer admin.serverAddress admin.serverPort admin.commandURL admin.idleTimeout admin.portUnification " +
-			"admin.forceHttps admin.needClientAuth admin.snapshot.enabled admin.restore.enabled " +
-			"admin.rateLimiterIntervalInMS metricsProvider.className metricsProvider.httpHost metricsProvider.httpPort " +
-			"metricsProvider.exportJvmInfo metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
+	{"Concerns HTTPS, backups by HTTP, and the audit log.",
+		"admin.portUnification admin.forceHttps admin.needClientAuth admin.snapshot.enabled admin.restore.enabled " +
+			"admin.rateLimiterIntervalInMS metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
 	{"Concerns throttling beyond globalOutstandingLimit.",
 		"largeRequestMaxBytes largeRequestThreshold requestThrottleLimit request_throttle_max_requests " +
 			"requestThrottleStallTime request_throttle_stall_time requestThrottleDropStale request_throttle_drop_stale " +

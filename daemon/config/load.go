@@ -257,6 +257,10 @@ func (c *Config) check(l *loader) error {
 	if err := c.join(l); err != nil {
 		return err
 	}
+	if !strings.HasPrefix(c.AdminPath, "/") || strings.ContainsAny(c.AdminPath, "{} ?#") {
+		return wrong("admin.commandURL", "%q is not a path, such as /commands", c.AdminPath)
+	}
+	c.places(l)
 	if !c.ForceSync {
 		c.Warnings = append(c.Warnings,
 			"forceSync=no: writes are acknowledged before they are on the disk, and can be lost")

@@ -60,6 +60,9 @@ func (r *Replica) Status() Status {
 	}
 }
 
+// Outstanding is the number of requests without a reply.
+func (r *Replica) Outstanding() int64 { return r.stats.Outstanding }
+
 // ResetStats forgets counters and latencies, as the word "srst" asks.
 func (r *Replica) ResetStats() {
 	r.stats = Stats{Connections: r.stats.Connections, Outstanding: r.stats.Outstanding}

@@ -115,7 +115,7 @@ func (s *Server) mayGo(c *client) bool {
 }
 
 // crowded says whether too many requests are under way.
-func (s *Server) crowded() bool { return s.step.replica.Status().Outstanding >= s.opts.Outstanding }
+func (s *Server) crowded() bool { return s.step.replica.Outstanding() >= s.opts.Outstanding }
 
 // unstall goes on with input that waited for replies, oldest first.
 func (s *Server) unstall() {

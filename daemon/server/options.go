@@ -73,6 +73,7 @@ type stepper interface {
 	Tick(now replica.Now)
 	Effects(e *replica.Effects)
 	Status() replica.Status
+	Outstanding() int64
 	Serving() bool
 	Resign()
 }

@@ -228,7 +228,7 @@ func (s *Store) WriteImage(b *ImageBatch, zxid proto.Zxid) error {
 	s.mu.Lock()
 	s.status.ImageZxid = zxid
 	s.status.Images++
-	s.status.LastImage = time.Since(start)
+	s.status.LastImage, s.status.ImageAt = time.Since(start), time.Now()
 	s.meters.Image.Add(s.status.LastImage.Microseconds())
 	s.mu.Unlock()
 	s.trim(zxid)

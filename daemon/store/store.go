@@ -126,6 +126,7 @@ type Status struct {
 	NoSpace     bool      // the last Append found the disk full
 	Images      int64     // deltas written
 	LastImage   time.Duration
+	ImageAt     time.Time // of the last delta
 }
 
 // Meters are the distributions that a store keeps, in microseconds, since it was opened.
