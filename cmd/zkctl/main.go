@@ -21,6 +21,9 @@ type globals struct {
 	timeout time.Duration
 	auth    []string
 	json    bool
+	output  string
+
+	shell *shell // whose session commands use, if they run in a shell
 }
 
 // extra are commands of special builds.
@@ -28,6 +31,14 @@ var extra []func() *cobra.Command
 
 func main() {
 	g := new(globals)
+	if err := newRoot(g).Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, explain(err))
+		os.Exit(1)
+	}
+}
+
+// newRoot makes the command with all that belong to it.
+func newRoot(g *globals) *cobra.Command {
 	def := os.Getenv("ZKCTL_SERVER")
 	if def == "" {
 		def = "127.0.0.1:2181"
@@ -42,17 +53,27 @@ func main() {
 	f.StringVar(&g.servers, "server", def, "servers, host:port with commas between (also $ZKCTL_SERVER)")
 	f.DurationVar(&g.timeout, "timeout", 10*time.Second, "time for the connection, the session and each request")
 	f.StringArrayVar(&g.auth, "auth", nil, "identity, for example digest:user:password; may be repeated")
-	f.BoolVar(&g.json, "json", false, "print JSON where there is something to print")
+	f.BoolVar(&g.json, "json", false, "the same as --output json")
+	f.StringVarP(&g.output, "output", "o", "table", "table or json")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if g.output != "table" && g.output != "json" {
+			return fmt.Errorf("--output %q: give table or json", g.output)
+		}
+		g.json = g.json || g.output == "json"
+		return nil
+	}
+	root.Args = cobra.NoArgs
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return g.runShell(cmd) }
 	root.AddCommand(g.reading()...)
 	root.AddCommand(g.writing()...)
-	root.AddCommand(g.statusCommand(), configCommand())
+	root.AddCommand(g.quotas()...)
+	root.AddCommand(g.watching()...)
+	root.AddCommand(g.transfer()...)
+	root.AddCommand(g.statusCommand(), g.waitCommand(), configCommand(), initCommand(), g.shellCommand())
 	for _, command := range extra {
 		root.AddCommand(command())
 	}
-	if err := root.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, explain(err))
-		os.Exit(1)
-	}
+	return root
 }
 
 // pathError is a failure that concerns a path.
@@ -91,11 +112,22 @@ func explain(err error) string {
 
 // with runs f in a session.
 func (g *globals) with(f func(*client.Client) error) (err error) {
+	if g.shell != nil {
+		return g.shell.with(f)
+	}
 	c, err := client.Dial(g.servers, g.timeout)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := g.prove(c); err != nil {
+		return err
+	}
+	return f(c)
+}
+
+// prove gives the identities of --auth.
+func (g *globals) prove(c *client.Client) error {
 	for _, a := range g.auth {
 		scheme, data, ok := cut(a)
 		if !ok {
@@ -105,7 +137,7 @@ func (g *globals) with(f func(*client.Client) error) (err error) {
 			return err
 		}
 	}
-	return f(c)
+	return nil
 }
 
 func configCommand() *cobra.Command {

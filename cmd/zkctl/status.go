@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,32 +22,85 @@ type serverStatus struct {
 	Connections string `json:"connections"`
 	Znodes      string `json:"znodes"`
 	Latency     string `json:"latency_min_avg_max_ms"`
+	Epoch       string `json:"epoch,omitempty"`
+	Lag         string `json:"lag_txns,omitempty"`
+	Sessions    string `json:"sessions,omitempty"`
+	Disk        string `json:"disk_bytes,omitempty"`
 	Version     string `json:"version"`
 	Error       string `json:"error,omitempty"`
 }
 
 // statusCommand asks each server; one that does not answer makes the command fail.
 func (g *globals) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Ask servers, zkd's and Apache's, how they are", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all []serverStatus
-			failed := 0
-			for addr := range strings.SplitSeq(g.servers, ",") {
-				s := g.ask(strings.TrimSpace(addr))
-				if s.Error != "" {
-					failed++
-				}
-				all = append(all, s)
+	var watch bool
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use: "status", Args: cobra.NoArgs,
+		Short: "Ask servers, zkd's and Apache's, how they are",
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "ask again and again, until interrupted")
+	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "pause between two times, with --watch")
+	once := func(cmd *cobra.Command) error {
+		var all []serverStatus
+		failed := 0
+		for addr := range strings.SplitSeq(g.servers, ",") {
+			s := g.ask(strings.TrimSpace(addr))
+			if s.Error != "" {
+				failed++
 			}
-			if err := g.printStatus(cmd, all); err != nil {
-				return err
+			all = append(all, s)
+		}
+		lags(all)
+		if err := g.printStatus(cmd, all); err != nil {
+			return err
+		}
+		if failed > 0 {
+			return errors.New("a server does not answer, or does not allow the word srvr")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for watch {
+			if !g.json {
+				fmt.Fprintf(cmd.OutOrStdout(), "\x1b[H\x1b[2J%s\n", time.Now().Format(time.TimeOnly))
 			}
-			if failed > 0 {
-				return errors.New("a server does not answer, or does not allow the word srvr")
+			if err := once(cmd); err != nil && !g.json {
+				fmt.Fprintln(cmd.OutOrStdout(), err)
 			}
-			return nil
-		},
+			time.Sleep(every)
+		}
+		return once(cmd)
+	}
+	return cmd
+}
+
+// lags works out how far servers are behind the foremost of their epoch.
+func lags(all []serverStatus) {
+	most := uint64(0)
+	zxid := func(s *serverStatus) uint64 {
+		n, err := strconv.ParseUint(strings.TrimPrefix(s.Zxid, "0x"), 16, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	for i := range all {
+		most = max(most, zxid(&all[i]))
+	}
+	for i := range all {
+		s := &all[i]
+		n := zxid(s)
+		switch {
+		case s.Error != "" || s.Mode == "standalone":
+			continue
+		case n>>32 == most>>32:
+			s.Lag = strconv.FormatUint(most-n, 10)
+		default:
+			s.Lag = "an older epoch"
+		}
+		if s.Epoch == "" {
+			s.Epoch = strconv.FormatUint(n>>32, 10)
+		}
 	}
 }
 
@@ -68,6 +123,29 @@ func (g *globals) ask(addr string) serverStatus {
 	}
 	if s.Mode == "" {
 		s.Error = strings.TrimSpace(text)
+		return s
+	}
+	// What follows is told only by servers that allow these words.
+	if text, err = client.Word(addr, "mntr", g.timeout); err == nil {
+		for line := range strings.Lines(text) {
+			switch name, value, _ := strings.Cut(strings.TrimSpace(line), "\t"); name {
+			case "zk_global_sessions":
+				s.Sessions = value
+			case "zk_epoch": // zkd's; a new epoch shows in the zxid only with its first transaction
+				s.Epoch = value
+			}
+		}
+	}
+	if text, err = client.Word(addr, "conf", g.timeout); err == nil {
+		total := int64(0)
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err == nil && (name == "dataDirSize" || name == "dataLogSize") {
+				total += n
+				s.Disk = strconv.FormatInt(total, 10)
+			}
+		}
 	}
 	return s
 }
@@ -77,10 +155,27 @@ func (g *globals) printStatus(cmd *cobra.Command, all []serverStatus) error {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "SERVER\tMODE\tZXID\tCONNECTIONS\tZNODES\tLATENCY\tVERSION\tERROR")
+	fmt.Fprintln(out, "SERVER\tMODE\tEPOCH\tZXID\tLAG\tSESSIONS\tCONNECTIONS\tZNODES\tLATENCY\tDISK\tVERSION\tERROR")
 	for _, s := range all {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			s.Server, s.Mode, s.Zxid, s.Connections, s.Znodes, s.Latency, s.Version, s.Error)
+		fmt.Fprintln(out, strings.Join([]string{
+			s.Server, s.Mode, s.Epoch, s.Zxid, s.Lag, s.Sessions, s.Connections, s.Znodes, s.Latency, size(s.Disk),
+			s.Version, s.Error,
+		}, "\t"))
 	}
 	return out.Flush()
+}
+
+// size prints a number of bytes.
+func size(bytes string) string {
+	n, err := strconv.ParseFloat(bytes, 64)
+	if err != nil {
+		return ""
+	}
+	for _, unit := range []string{"B", "kB", "MB", "GB"} {
+		if n < 1000 {
+			return fmt.Sprintf("%.3g %s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.3g TB", n)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -27,6 +28,15 @@ type Client struct {
 	timeout time.Duration
 	xid     int32
 	id      proto.SessionID
+
+	// OnEvent, if it is set, is called for each event, in order, while a request or Await waits.
+	OnEvent func(Event)
+}
+
+// Event is what a watch tells.
+type Event struct {
+	Type proto.EventType
+	Path string
 }
 
 // Dial opens a session with the first of the servers, "host:port" each and commas
@@ -86,21 +96,72 @@ func (c *Client) exchange(frame []byte) ([]byte, error) {
 		return nil, err
 	}
 	for {
-		var head [4]byte
-		if _, err := io.ReadFull(c.r, head[:]); err != nil {
-			return nil, err
+		b, err := c.frame()
+		if err != nil || !c.event(b) {
+			return b, err
 		}
-		n := binary.BigEndian.Uint32(head[:])
-		if n > maxReply {
-			return nil, fmt.Errorf("a reply of %d bytes", n)
+	}
+}
+
+// frame reads the next frame.
+func (c *Client) frame() ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxReply {
+		return nil, fmt.Errorf("a reply of %d bytes", n)
+	}
+	b, err := io.ReadAll(io.LimitReader(c.r, int64(n)))
+	if err != nil || len(b) < int(n) {
+		return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	return b, nil
+}
+
+// event takes a frame that is an event.
+func (c *Client) event(b []byte) bool {
+	if len(b) < 4 || int32(binary.BigEndian.Uint32(b)) != proto.XidNotification {
+		return false
+	}
+	const header = 16 // xid, zxid, error
+	if c.OnEvent != nil && len(b) > header {
+		d := jute.NewDecoder(b[header:])
+		typ, _ := d.Int(), d.Int()
+		if path := string(d.Buffer()); d.Err() == nil {
+			c.OnEvent(Event{proto.EventType(typ), path})
 		}
-		b, err := io.ReadAll(io.LimitReader(c.r, int64(n)))
-		if err != nil || len(b) < int(n) {
-			return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	return true
+}
+
+// Await waits for events for so long, and keeps the session alive.
+func (c *Client) Await(d time.Duration) error {
+	for end := time.Now().Add(d); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
 		}
-		if n < 4 || int32(binary.BigEndian.Uint32(b)) != proto.XidNotification {
-			return b, nil
+		if err := c.conn.SetReadDeadline(time.Now().Add(min(left, c.timeout/3))); err != nil {
+			return err
 		}
+		if _, err := c.r.Peek(4); errors.Is(err, os.ErrDeadlineExceeded) {
+			if _, err := c.Do(proto.OpPing, nil); err != nil {
+				return err
+			}
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
+			return err
+		}
+		b, err := c.frame()
+		if err != nil {
+			return err
+		}
+		c.event(b)
 	}
 }
 
@@ -108,8 +169,11 @@ func (c *Client) exchange(frame []byte) ([]byte, error) {
 func (c *Client) Do(op proto.Op, body []byte) (jute.Decoder, error) {
 	c.xid++
 	xid := c.xid
-	if op == proto.OpAuth {
+	switch op {
+	case proto.OpAuth:
 		xid = proto.XidAuth
+	case proto.OpPing:
+		xid = proto.XidPing
 	}
 	frame, err := c.exchange(append(jute.AppendInt(jute.AppendInt(nil, xid), int32(op)), body...))
 	if err != nil {

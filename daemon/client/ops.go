@@ -110,6 +110,25 @@ func (c *Client) CountBelow(path string) (int32, error) {
 	return d.Int(), err
 }
 
+// Ephemerals are the paths of the session's ephemeral znodes below a prefix.
+func (c *Client) Ephemerals(prefix string) ([]string, error) {
+	d, err := c.Do(proto.OpGetEphemerals, jute.AppendString(nil, prefix))
+	if err != nil {
+		return nil, err
+	}
+	return names(&d), d.Err()
+}
+
+// AddWatch sets a persistent watch, of a whole subtree if recursive is set.
+func (c *Client) AddWatch(path string, recursive bool) error {
+	mode := int32(0)
+	if recursive {
+		mode = 1
+	}
+	_, err := c.Do(proto.OpAddWatch, jute.AppendInt(jute.AppendString(nil, path), mode))
+	return err
+}
+
 // Auth proves who the client is.
 func (c *Client) Auth(scheme, data string) error {
 	_, err := c.Do(proto.OpAuth, jute.AppendString(jute.AppendString(jute.AppendInt(nil, 0), scheme), data))

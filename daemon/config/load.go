@@ -71,6 +71,26 @@ func Load(file string) (*Config, error) {
 	return c, c.check(l)
 }
 
+// DataDir is the data directory that a configuration names, whether or not the rest of it
+// would do.
+func DataDir(file string) (string, error) {
+	l := newLoader()
+	files, err := sources(file)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		if err := l.read(f); err != nil {
+			return "", err
+		}
+	}
+	dir := l.v.GetString("dataDir")
+	if dir == "" {
+		return "", fmt.Errorf("%w: %s: dataDir is not set", ErrConfig, file)
+	}
+	return dir, nil
+}
+
 func newLoader() *loader {
 	l := &loader{
 		v:     viper.NewWithOptions(viper.KeyDelimiter("::")), // names have dots in them

@@ -6,12 +6,15 @@ for i in 1 2 3; do
   up_on net zk$i 10.9.0.$i/24
   for j in 1 2 3; do echo "10.9.0.$j zk$j"; done | at zk$i sh -c 'cat >> /etc/hosts'
   at zk$i dpkg -i $deb >/dev/null 2>&1
-  at zk$i sh -c "printf 'server.%s\n' 1=zk1:2888:3888 2=zk2:2888:3888 3=zk3:2888:3888 > /etc/zkd/zoo.cfg.d/ensemble.cfg
-    echo $i > /var/lib/zkd/myid
-    sed -i '/^clientPortAddress/d' /etc/zkd/zoo.cfg && systemctl restart zkd"
+  at zk$i zkctl init --id $i --server 1=zk1 --server 2=zk2 --server 3=zk3 >/dev/null
+  at zk$i systemctl restart zkd
 done
 serves() { wait_for "$1" "serves $2" sh -c "zkctl status | grep -Eq 'leader|follower'"; }
-for i in 1 2 3; do serves zk$i "in the new ensemble"; done
+for i in 1 2 3; do
+  at zk$i zkctl wait --for 30s
+  serves zk$i "in the new ensemble"
+done
+same zk2 "$(at zk2 stat -c '%U' /var/lib/zkd/myid)" zkd "the owner of myid"
 echo "an ensemble after $((SECONDS - start)) s, with the time to start three systems"
 at zk1 zkctl --server $list status
 has zk1 "of 3" systemctl status zkd

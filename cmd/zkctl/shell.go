@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/peterh/liner"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/zkd-project/zkd/daemon/client"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// shell reads commands and runs them in one session.
+type shell struct {
+	g   *globals
+	out io.Writer
+
+	mu   sync.Mutex // held while the client is used
+	c    *client.Client
+	past []string // commands, oldest first
+	stop chan struct{}
+}
+
+// errQuit ends the shell.
+var errQuit = errors.New("quit")
+
+func (g *globals) shellCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "shell", Short: "Read commands, with one session for all of them; also zkctl without a command",
+		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return g.runShell(cmd) },
+	}
+}
+
+func (g *globals) runShell(cmd *cobra.Command) error {
+	if g.shell != nil {
+		return errors.New("this is the shell already")
+	}
+	s := &shell{g: g, out: cmd.OutOrStdout(), stop: make(chan struct{})}
+	g.shell = s
+	defer func() { g.shell = nil }()
+	defer s.close()
+	in := cmd.InOrStdin()
+	if st, err := os.Stdin.Stat(); in != os.Stdin || err != nil || st.Mode()&os.ModeCharDevice == 0 {
+		return s.script(bufio.NewScanner(in))
+	}
+	return s.interact()
+}
+
+// script runs the lines of a file; the first failure is the result, but ends nothing, as
+// in zkCli.
+func (s *shell) script(in *bufio.Scanner) error {
+	var first error
+	for in.Scan() {
+		err := s.line(in.Text())
+		if errors.Is(err, errQuit) {
+			break
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, explain(err))
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first != nil {
+		return fmt.Errorf("a command failed: %w", first)
+	}
+	return in.Err()
+}
+
+func (s *shell) interact() error {
+	l := liner.NewLiner()
+	defer func() { _ = l.Close() }() // the terminal is as it was, or cannot be helped
+	l.SetCtrlCAborts(true)
+	l.SetWordCompleter(s.complete)
+	file := historyFile()
+	if f, err := os.Open(file); err == nil {
+		_, _ = l.ReadHistory(f) // what cannot be read is not missed
+		f.Close()
+	}
+	defer func() {
+		if f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err == nil {
+			_, _ = l.WriteHistory(f)
+			f.Close()
+		}
+	}()
+	for {
+		text, err := l.Prompt("zkctl " + s.g.servers + "> ")
+		switch {
+		case errors.Is(err, liner.ErrPromptAborted):
+			continue
+		case errors.Is(err, io.EOF):
+			fmt.Fprintln(s.out)
+			return nil
+		case err != nil:
+			return err
+		}
+		if strings.TrimSpace(text) != "" && !strings.HasPrefix(text, "addauth ") { // no secrets
+			l.AppendHistory(text)
+		}
+		if err := s.line(text); errors.Is(err, errQuit) {
+			return nil
+		} else if err != nil {
+			fmt.Fprintln(os.Stderr, explain(err))
+		}
+	}
+}
+
+// historyFile is where commands are kept; "" if there is no home.
+func historyFile() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".zkctl_history")
+}
+
+// line runs one command.
+func (s *shell) line(text string) error {
+	args, err := split(text)
+	if err != nil || len(args) == 0 || strings.HasPrefix(args[0], "#") {
+		return err
+	}
+	if args[0] == "redo" {
+		if text, err = s.again(args); err != nil {
+			return err
+		}
+		if args, err = split(text); err != nil {
+			return err
+		}
+	}
+	s.past = append(s.past, text)
+	switch args[0] {
+	case "quit", "exit":
+		return errQuit
+	case "close":
+		s.drop()
+		return nil
+	case "connect":
+		if len(args) > 1 {
+			s.g.servers = args[1]
+		}
+		s.drop()
+		return s.with(func(*client.Client) error { return nil })
+	case "addauth":
+		return s.authenticate(args)
+	case "history":
+		const shown = 11
+		for i := max(len(s.past)-shown, 0); i < len(s.past); i++ {
+			fmt.Fprintf(s.out, "%d - %s\n", i, s.past[i])
+		}
+		return nil
+	}
+	return s.run(args)
+}
+
+// run runs a command of the command line. Flags of the shell itself stay in force.
+func (s *shell) run(args []string) error {
+	g := *s.g
+	root := newRoot(&g)
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	g.servers, g.timeout, g.auth, g.json, g.output = s.g.servers, s.g.timeout, s.g.auth, s.g.json, s.g.output
+	root.SetArgs(args)
+	root.SetOut(s.out)
+	if c, _, err := root.Find(args); err != nil || c == root {
+		return fmt.Errorf("command not found: %s; help lists them", args[0])
+	}
+	return root.Execute()
+}
+
+// again is the text of an earlier command.
+func (s *shell) again(args []string) (string, error) {
+	n := -1
+	if len(args) == 2 {
+		if _, err := fmt.Sscan(args[1], &n); err != nil {
+			n = -1
+		}
+	}
+	if n < 0 || n >= len(s.past) {
+		return "", errors.New("redo: give a number that history shows")
+	}
+	return s.past[n], nil
+}
+
+func (s *shell) authenticate(args []string) error {
+	if len(args) != 3 {
+		return errors.New("addauth: give a scheme and what proves it, for example addauth digest user:password")
+	}
+	if err := s.with(func(c *client.Client) error { return c.Auth(args[1], args[2]) }); err != nil {
+		return err
+	}
+	s.g.auth = append(s.g.auth, args[1]+":"+args[2])
+	return nil
+}
+
+// with runs f with the session, which is opened when it is first needed, and again after its
+// connection was lost.
+func (s *shell) with(f func(*client.Client) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c == nil {
+		c, err := client.Dial(s.g.servers, s.g.timeout)
+		if err == nil {
+			err = s.g.prove(c)
+		}
+		if err != nil {
+			return err
+		}
+		s.c = c
+		go s.keep(c)
+	}
+	err := f(s.c)
+	var code proto.ErrCode
+	if err != nil && !errors.As(err, &code) && s.lost() {
+		return fmt.Errorf("%w; the session is gone, with its ephemeral znodes and watches", err)
+	}
+	return err
+}
+
+// lost says whether the connection is of no more use, and forgets it then.
+func (s *shell) lost() bool {
+	if _, err := s.c.Do(proto.OpPing, nil); err == nil {
+		return false
+	}
+	s.c = nil
+	return true
+}
+
+// keep keeps a session alive while nobody types.
+func (s *shell) keep(c *client.Client) {
+	tick := time.NewTicker(s.g.timeout / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		gone := s.c != c || s.lost()
+		s.mu.Unlock()
+		if gone {
+			return
+		}
+	}
+}
+
+// drop ends the session.
+func (s *shell) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c != nil {
+		_ = s.c.Close() // it ends by itself, too
+		s.c = nil
+	}
+}
+
+func (s *shell) close() {
+	close(s.stop)
+	s.drop()
+}
+
+// complete completes commands, and paths from the server.
+func (s *shell) complete(text string, at int) (head string, found []string, tail string) {
+	begin := strings.LastIndexByte(text[:at], ' ') + 1
+	head, word, tail := text[:begin], text[begin:at], text[at:]
+	if begin == 0 {
+		names := []string{"addauth", "close", "connect", "exit", "history", "quit", "redo"}
+		for _, c := range newRoot(&globals{}).Commands() {
+			names = append(names, c.Name())
+		}
+		slices.Sort(names)
+		for _, n := range names {
+			if strings.HasPrefix(n, word) {
+				found = append(found, n+" ")
+			}
+		}
+		return head, found, tail
+	}
+	if !strings.HasPrefix(word, "/") {
+		return head, nil, tail
+	}
+	above := word[:strings.LastIndexByte(word, '/')+1]
+	_ = s.with(func(c *client.Client) error {
+		names, _, err := c.Children("/" + strings.Trim(above, "/"))
+		slices.Sort(names)
+		for _, n := range names {
+			if strings.HasPrefix(above+n, word) {
+				found = append(found, above+n)
+			}
+		}
+		return err
+	})
+	return head, found, tail
+}
+
+// split cuts a line into words, which quotes hold together.
+func split(text string) (words []string, err error) {
+	var word strings.Builder
+	quote, open := rune(0), false
+	for _, r := range text {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '"' || r == '\'':
+			quote, open = r, true
+		case r == ' ' || r == '\t':
+			if open {
+				words = append(words, word.String())
+				word.Reset()
+				open = false
+			}
+		default:
+			word.WriteRune(r)
+			open = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("the quote %c is not closed", quote)
+	}
+	if open {
+		words = append(words, word.String())
+	}
+	return words, nil
+}
