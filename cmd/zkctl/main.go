@@ -69,7 +69,8 @@ func newRoot(g *globals) *cobra.Command {
 	root.AddCommand(g.quotas()...)
 	root.AddCommand(g.watching()...)
 	root.AddCommand(g.transfer()...)
-	root.AddCommand(g.statusCommand(), g.waitCommand(), configCommand(), initCommand(), g.shellCommand())
+	root.AddCommand(g.statusCommand(), g.waitCommand(), g.doctorCommand(), g.shellCommand())
+	root.AddCommand(configCommand(), initCommand())
 	for _, command := range extra {
 		root.AddCommand(command())
 	}
