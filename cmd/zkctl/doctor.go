@@ -56,8 +56,8 @@ func (g *globals) doctorCommand() *cobra.Command {
 		Use: "doctor", Args: cobra.NoArgs,
 		Short: "Look for what is wrong with this machine's server and the way to the others",
 		Long: "doctor reads the configuration and looks at names, ports, disks and limits of this machine, and asks\n" +
-			"the servers of the ensemble. It leaves nothing behind; for a moment there is a file of 4 kB in the data\n" +
-			"directories, and an ephemeral znode /zkctl-doctor-N. It fails if it finds an error; a warning is none.",
+			"the servers of the ensemble. It leaves nothing behind; for a moment a small file is in the data\n" +
+			"directories, and there is an ephemeral znode /zkctl-doctor-N. It fails if it finds an error; a warning is none.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{g: g}
 			d.examine(file)

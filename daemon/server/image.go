@@ -79,6 +79,9 @@ func (s *Server) writeImage(hurry bool) error {
 	w := &s.image
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if hurry { // also what LevelDB is at
+		w.store.Hurry(true)
+	}
 	var zxid proto.Zxid
 	dirty, bytes := 0, 0
 	s.hold(func() {

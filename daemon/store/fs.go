@@ -75,13 +75,15 @@ const (
 // Remove deletes a file, a big one little by little: the file system's journal, which every
 // Sync may have to wait for, would otherwise free all its blocks at once.
 func (OS) Remove(name string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return os.Remove(name)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
-		for size := st.Size() - shrinkStep; size > 0; size -= shrinkStep {
+	var st unix.Stat_t
+	const links = 1 // with more, a backup has it, too
+	if unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == links {
+		for size := st.Size - shrinkStep; size > 0; size -= shrinkStep {
 			if err := f.Truncate(size); err != nil {
 				break // it goes all the same
 			}
