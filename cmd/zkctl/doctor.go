@@ -55,9 +55,9 @@ func (g *globals) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Args: cobra.NoArgs,
 		Short: "Look for what is wrong with this machine's server and the way to the others",
-		Long: "doctor reads the configuration and looks at names, ports, disks and limits of this machine, and asks\n" +
-			"the servers of the ensemble. It leaves nothing behind; for a moment a small file is in the data\n" +
-			"directories, and there is an ephemeral znode /zkctl-doctor-N. It fails if it finds an error; a warning is none.",
+		Long: "doctor reads the configuration, looks at names, ports, disks and limits of this machine, and asks\n" +
+			"the servers of the ensemble. It leaves nothing behind; for a moment there is a small file in each\n" +
+			"data directory and an ephemeral znode /zkctl-doctor-N. It fails if it finds an error, not for a warning.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{g: g}
 			d.examine(file)
