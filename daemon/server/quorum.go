@@ -12,6 +12,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/transport"
+	"github.com/zkd-project/zkd/daemon/tree"
 	"github.com/zkd-project/zkd/daemon/zab"
 )
 
@@ -122,7 +123,11 @@ func (p peers) Packets(l *transport.Link, b []byte) (used int, snap bool, err er
 // Snap implements transport.Handler.
 func (p peers) Snap(l *transport.Link, r *bufio.Reader) error {
 	q := l.Owner.(*quorumLink)
-	t, err := p.s.readSnap(r, q.snapZxid)
+	var t *tree.Tree
+	err := inBackground(func() (err error) {
+		t, err = p.s.readSnap(r, q.snapZxid)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("the snapshot at %v: %w", q.snapZxid, err)
 	}

@@ -21,19 +21,27 @@ func (s *Server) bulk(b zab.Bulk) func(w io.Writer) error {
 	now := s.opts.Replica.Tree().LastZxid()
 	image, failed := s.opts.Store.SnapshotImage()
 	return func(w io.Writer) error {
-		if b.Kind == zab.BulkLog {
-			done, err := s.sendLog(w, b)
-			if done || err != nil {
-				return err
-			}
-			b.Zxid = now
-		}
-		if failed != nil {
-			return failed
-		}
-		defer image.Release()
-		return s.sendSnap(w, image, b.Zxid, now)
+		return inBackground(func() error { return s.sendBulk(w, b, image, failed, now) })
 	}
+}
+
+// sendBulk writes a bulk. image is the image as it was when the bulk was asked for, unless making
+// it has failed, and at is what was committed then.
+func (s *Server) sendBulk(w io.Writer, b zab.Bulk, image *store.Snapshot, failed error, at proto.Zxid) error {
+	if failed == nil {
+		defer image.Release()
+	}
+	if b.Kind == zab.BulkLog {
+		done, err := s.sendLog(w, b)
+		if done || err != nil {
+			return err
+		}
+		b.Zxid = at
+	}
+	if failed != nil {
+		return failed
+	}
+	return s.sendSnap(w, image, b.Zxid, at)
 }
 
 // sendLog sends history from the log. done is false, and nothing was sent, if the log does
@@ -86,7 +94,6 @@ func (s *Server) sendSnap(w io.Writer, image *store.Snapshot, zxid, at proto.Zxi
 // treeAt makes a tree of its own that holds what was committed at a zxid.
 func (s *Server) treeAt(image *store.Snapshot, at proto.Zxid) (*tree.Tree, error) {
 	l := tree.NewLoader(s.opts.Tree)
-	l.Together = together
 	if err := image.Read(l.Put); err != nil {
 		return nil, err
 	}
@@ -136,7 +143,7 @@ func (r received) Znode(z *zkfile.Znode) error {
 // readSnap reads the body behind a SNAP packet.
 func (s *Server) readSnap(r *bufio.Reader, zxid proto.Zxid) (*tree.Tree, error) {
 	start := time.Now()
-	b := tree.NewBodyLoader(s.opts.Tree, together)
+	b := tree.NewBodyLoader(s.opts.Tree, nil)
 	if err := zkfile.ReadBody(r, received{b}); err != nil {
 		return nil, err
 	}
