@@ -121,9 +121,12 @@ func (g *globals) ask(addr string) serverStatus {
 			*f, _, _ = strings.Cut(value, ", built on")
 		}
 	}
-	if s.Mode == "" {
+	switch s.Mode {
+	case "": // one of Apache's without a quorum
 		s.Error = strings.TrimSpace(text)
 		return s
+	case "looking":
+		s.Error = "it looks for a leader: too few servers of its ensemble can be reached, or it has just started"
 	}
 	// What follows is told only by servers that allow these words.
 	if text, err = client.Word(addr, "mntr", g.timeout); err == nil {

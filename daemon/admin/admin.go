@@ -131,14 +131,17 @@ func (w *Words) Answer(word string, arg []byte) (text []byte, known bool) {
 	}
 	serving := true
 	w.backend.Ask(func(r *replica.Replica) { serving = r.Serving() })
+	var b strings.Builder
 	switch {
 	case serving || strings.Contains(idleWords, word):
 	case word == "isro":
 		return []byte("null"), true
 	default:
-		return []byte(notServing + "\n"), true
+		b.WriteString(notServing + "\n")
+		if !strings.Contains(frankWords, word) {
+			return []byte(b.String()), true
+		}
 	}
-	var b strings.Builder
 	f(w, &b, arg)
 	return []byte(b.String()), true
 }
@@ -211,6 +214,10 @@ func Mode(s *replica.Status) string {
 
 // idleWords are answered also while there is no quorum.
 const idleWords = "ruok gtmk stmk conf envi srst"
+
+// frankWords then say how the server is, below the line that says that it does not serve:
+// Apache's servers leave it at the line.
+const frankWords = "srvr stat mntr"
 
 // average prints a quotient as Apache does: at most four decimals, at least one.
 func average(sum, count int64) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/auth"
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/tree"
@@ -115,6 +116,32 @@ func TestAllowed(t *testing.T) {
 	w.Allow([]string{"*"})
 	if got, _ := w.Answer("mntr", nil); !strings.Contains(string(got), "zk_znode_count\t5\n") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestNoQuorum asks a server that looks for a leader: what harms nobody is answered all the same.
+func TestNoQuorum(t *testing.T) {
+	b := newBackend(t)
+	list, err := ensemble.ParseText("server.1=h1:2888:3888\nserver.2=h2:2888:3888\nserver.3=h3:2888:3888\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.r = replica.New(replica.Config{
+		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000, Zab: zab.Config{ID: 1, Ensemble: list, TickTime: 2000},
+	}, b.Now(), tree.New(tree.Options{}), zab.Recovered{})
+	w := New(b, []string{"*"})
+	for word, want := range map[string]string{
+		"ruok": "imok", "isro": "null", "srvr": notServing + "\nZookeeper version", "stat": "\nMode: looking\n",
+		"mntr": "zk_server_state\tlooking\n", "conf": "clientPort=2181",
+	} {
+		if got, _ := w.Answer(word, nil); !strings.Contains(string(got), want) {
+			t.Errorf("%s: %q has no %q", word, got, want)
+		}
+	}
+	for _, word := range []string{"cons", "dump", "wchs"} {
+		if got, _ := w.Answer(word, nil); string(got) != notServing+"\n" {
+			t.Errorf("%s: %q", word, got)
+		}
 	}
 }
 
