@@ -181,6 +181,31 @@ func (it *MultiIter) Next(sub *Request) (more bool, err error) {
 	return d.Err() == nil, d.Err()
 }
 
+// WantsEphemeral says whether the request, which has been decoded, or one of a multi's
+// operations creates an ephemeral. A multi that cannot be read to its end creates nothing.
+func (r *Request) WantsEphemeral() bool {
+	switch r.Op {
+	case OpCreate, OpCreate2:
+		return r.Flags == FlagEphemeral || r.Flags == FlagEphemeralSequential
+	case OpMulti:
+	default:
+		return false
+	}
+	wants := false
+	it := r.MultiIter()
+	var sub Request
+	for {
+		more, err := it.Next(&sub)
+		if err != nil || !more {
+			return wants && err == nil
+		}
+		if sub.Op == OpCreateTTL { // in a multi the flags count
+			sub.Op = OpCreate
+		}
+		wants = wants || sub.WantsEphemeral()
+	}
+}
+
 // ConnectRequest is the first frame of a connection.
 type ConnectRequest struct {
 	ProtocolVersion int32

@@ -249,6 +249,16 @@ func (r *Result) AppendBody(op proto.Op, out *proto.Out) {
 	}
 }
 
+// Rename replaces an error, of the whole or of one operation of a multi, by another one.
+func (r *Result) Rename(from, to proto.ErrCode) {
+	if r.Err == from {
+		r.Err = to
+	}
+	for i := range r.Ops {
+		r.Ops[i].Rename(from, to)
+	}
+}
+
 func (r *Result) appendMulti(out *proto.Out) {
 	op := r.Type
 	switch {

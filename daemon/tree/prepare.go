@@ -71,6 +71,9 @@ func (p *preparer) create(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	if code := t.checkMode(req); code != proto.ErrOK {
 		return code
 	}
+	if p.c.NoEphemeral != proto.ErrOK && ephemeral(req) {
+		return p.c.NoEphemeral
+	}
 	if bytes.IndexByte(req.Path, '/') < 0 || bytes.IndexByte(req.Path, 0) >= 0 {
 		return proto.ErrBadArguments
 	}
@@ -131,6 +134,11 @@ func (t *Tree) checkMode(req *proto.Request) proto.ErrCode {
 	return proto.ErrOK
 }
 
+func ephemeral(req *proto.Request) bool {
+	return req.Op != proto.OpCreateContainer &&
+		(req.Flags == proto.FlagEphemeral || req.Flags == proto.FlagEphemeralSequential)
+}
+
 func sequential(req *proto.Request) bool {
 	switch req.Flags {
 	case proto.FlagSequential, proto.FlagEphemeralSequential, proto.FlagPersistentSequentialTTL:
@@ -162,7 +170,7 @@ func (t *Tree) fillCreate(req *proto.Request, txn *proto.Txn, path []byte, cvers
 	txn.Type = req.Op
 	switch req.Flags {
 	case proto.FlagEphemeral, proto.FlagEphemeralSequential:
-		txn.Ephemeral = req.Op != proto.OpCreateContainer
+		txn.Ephemeral = ephemeral(req)
 	case proto.FlagTTL, proto.FlagPersistentSequentialTTL:
 		txn.TTL = req.TTL
 	}

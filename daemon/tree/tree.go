@@ -32,6 +32,8 @@ type Caller struct {
 	Session proto.SessionID
 	IDs     []proto.ID
 	Watcher WatcherID
+	// NoEphemeral is the code with which ephemerals are refused; ErrOK allows them.
+	NoEphemeral proto.ErrCode
 }
 
 // The system's paths. Source: DataTree.java.
