@@ -24,6 +24,7 @@ func (p *process) Info() admin.Info {
 		TickTime: c.TickTime, MaxClientCnxns: p.applied.Load().MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
 		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
 		Ensemble: c.Ensemble, ServerID: c.ServerID, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
+		LocalSessions: c.LocalSessions,
 	}
 }
 

@@ -146,6 +146,8 @@ func (p *process) newServer(notify *notifier) error {
 		ServerID: p.cfg.ServerID, TickTime: ms(p.cfg.TickTime),
 		MinTimeout: ms(p.cfg.MinSessionTimeout), MaxTimeout: ms(p.cfg.MaxSessionTimeout),
 		ReapInterval: ms(p.cfg.ContainerEvery), ReapPerMinute: p.cfg.ContainerPerMin,
+		LocalSessions: p.cfg.LocalSessions, Upgrading: p.cfg.Upgrading,
+		ReadOnly: p.cfg.ReadOnlyMode, LeaderRefuses: !p.cfg.LeaderServes,
 		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
 	}, server.Now(), t, found)
 	p.words = admin.New(p, p.cfg.Words)

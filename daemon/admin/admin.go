@@ -33,6 +33,8 @@ type Info struct {
 	ServerID  int64
 	InitLimit int
 	SyncLimit int
+
+	LocalSessions bool
 }
 
 // member is the server's own line of the ensemble.
@@ -99,7 +101,7 @@ func (w *Words) Allow(allowed []string) { w.allowed.Store(&allowed) }
 // words is the table. A word that is not in it is no four-letter word.
 var words = map[string]func(*Words, *strings.Builder, []byte){
 	"ruok": func(_ *Words, b *strings.Builder, _ []byte) { b.WriteString("imok") },
-	"isro": func(_ *Words, b *strings.Builder, _ []byte) { b.WriteString("rw") },
+	"isro": (*Words).readOnly,
 	"gtmk": func(w *Words, b *strings.Builder, _ []byte) { fmt.Fprint(b, w.trace.Load()) },
 	"stmk": (*Words).setTrace,
 	"srvr": func(w *Words, b *strings.Builder, _ []byte) { w.srvr(b, false) },
@@ -130,7 +132,7 @@ func (w *Words) Answer(word string, arg []byte) (text []byte, known bool) {
 		return []byte(word + " is not executed because it is not in the whitelist.\n"), true
 	}
 	serving := true
-	w.backend.Ask(func(r *replica.Replica) { serving = r.Serving() })
+	w.backend.Ask(func(r *replica.Replica) { serving = r.Serving() || r.Welcomes() })
 	var b strings.Builder
 	switch {
 	case serving || strings.Contains(idleWords, word):
@@ -154,6 +156,18 @@ func (w *Words) status() (s replica.Status) {
 	return s
 }
 
+// readOnly tells a client whether this server is the one to go to.
+func (w *Words) readOnly(b *strings.Builder, _ []byte) {
+	switch s := w.status(); {
+	case s.ReadOnly:
+		b.WriteString("ro")
+	case !s.Welcomes: // it leads, and leaves clients to the others
+		b.WriteString("null")
+	default:
+		b.WriteString("rw")
+	}
+}
+
 func (w *Words) setTrace(b *strings.Builder, arg []byte) {
 	if len(arg) == 8 {
 		w.trace.Store(int64(binary.BigEndian.Uint64(arg)))
@@ -174,6 +188,9 @@ func (w *Words) resetServer(b *strings.Builder, _ []byte) {
 // srvr also answers stat, which lists the connections.
 func (w *Words) srvr(b *strings.Builder, clients bool) {
 	fmt.Fprintf(b, "Zookeeper version: %s\n", w.backend.Info().Version)
+	if w.status().ReadOnly {
+		b.WriteString("READ-ONLY mode; serving only read-only clients\n")
+	}
 	if clients {
 		b.WriteString("Clients:\n")
 		w.backend.Ask(func(r *replica.Replica) {
@@ -202,6 +219,8 @@ func Mode(s *replica.Status) string {
 	switch {
 	case s.Solo:
 		return "standalone"
+	case s.ReadOnly:
+		return "read-only"
 	case s.Role == proto.Leading:
 		return "leader"
 	case s.Role == proto.Following:
@@ -326,15 +345,9 @@ func (w *Words) dump(b *strings.Builder, _ []byte) {
 		return time.UnixMilli(int64(now.Wall + mono - now.Mono)).Format(javaDate)
 	}
 	w.backend.Ask(func(r *replica.Replica) {
-		buckets := make(map[proto.Millis][]string)
 		conns := make(map[proto.Millis][]string)
-		sessions, connected := 0, 0
+		connected := 0
 		expires := make(map[proto.SessionID]proto.Millis)
-		r.VisitSessions(func(id proto.SessionID, _, expiry proto.Millis) {
-			sessions++
-			expires[id] = expiry
-			buckets[expiry] = append(buckets[expiry], "\t"+id.String())
-		})
 		r.VisitConns(func(c *replica.Conn) {
 			connected++
 			addr, _ := w.backend.Peer(c)
@@ -342,11 +355,36 @@ func (w *Words) dump(b *strings.Builder, _ []byte) {
 			conns[e] = append(conns[e], fmt.Sprintf("\tip: %s sessionId: %v", addr, c.Session()))
 		})
 		b.WriteString("SessionTracker dump:\n")
-		writeSets(b, "Session Sets", buckets, sessions, at)
+		w.sessions(b, r, expires, at)
 		w.ephemerals(b, r)
 		b.WriteString("Connections dump:\n")
 		writeSets(b, "Connections Sets", conns, connected, at)
 	})
+}
+
+// sessions lists the sessions, and notes in expires when they expire.
+func (w *Words) sessions(b *strings.Builder, r *replica.Replica, expires map[proto.SessionID]proto.Millis,
+	at func(proto.Millis) string) {
+	status := r.Status()
+	leads, global := status.Solo || status.Role == proto.Leading, "Session Sets"
+	buckets := map[bool]map[proto.Millis][]string{true: {}, false: {}}
+	var known strings.Builder
+	r.VisitSessions(func(s replica.Session) {
+		expires[s.ID] = s.Expiry
+		buckets[s.Local][s.Expiry] = append(buckets[s.Local][s.Expiry], "\t"+s.ID.String())
+		if !s.Local {
+			fmt.Fprintf(&known, "%v\t%dms\n", s.ID, s.Timeout)
+		}
+	})
+	if w.backend.Info().LocalSessions || status.Local > 0 {
+		writeSets(b, "Local Session Sets", buckets[true], status.Local, at)
+		global = "Global Session Sets"
+	}
+	if leads {
+		writeSets(b, global, buckets[false], status.Sessions, at)
+		return
+	}
+	fmt.Fprintf(b, "Global Sessions(%d):\n%s", status.Sessions, known.String())
 }
 
 func writeSets(b *strings.Builder, name string, sets map[proto.Millis][]string, all int, at func(proto.Millis) string) {

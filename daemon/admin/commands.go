@@ -44,8 +44,8 @@ var commands = []command{
 		return nil
 	}},
 	{names: []string{"hash"}, run: (*Words).digests},
-	{names: []string{"is_read_only", "isro"}, run: func(_ *Words, o *object, _ url.Values) error {
-		o.put("read_only", false)
+	{names: []string{"is_read_only", "isro"}, run: func(w *Words, o *object, _ url.Values) error {
+		o.put("read_only", w.status().ReadOnly)
 		return nil
 	}},
 	{names: []string{"last_snapshot", "lsnp"}, run: func(w *Words, o *object, _ url.Values) error {
@@ -105,7 +105,7 @@ func (w *Words) Command(name string, query url.Values) any {
 		return end(name, fmt.Errorf("Unknown command: %s", name)) //nolint:staticcheck // Apache's text
 	}
 	c := &commands[i]
-	if s := w.status(); !c.idle && !s.Serving {
+	if s := w.status(); !c.idle && !s.Serving && !s.ReadOnly {
 		return end(c.names[0], fmt.Errorf(notServing)) //nolint:staticcheck // Apache's text
 	}
 	return end(c.names[0], c.run(w, &o, query))
@@ -164,7 +164,7 @@ func (w *Words) serverStats(o *object, _ url.Values) error {
 		{"max_buffer_size", value["max_client_response_size"]},
 	}
 	o.put("version", w.backend.Info().Version)
-	o.put("read_only", false)
+	o.put("read_only", s.ReadOnly)
 	o.put("server_stats", object{
 		{"packets_sent", s.Sent}, {"packets_received", s.Received},
 		{"fsync_threshold_exceed_count", value["zkd_slow_syncs_total"]}, {"client_response_stats", replies},

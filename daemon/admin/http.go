@@ -51,7 +51,7 @@ func (w *Words) ready(out http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	s := w.status()
-	if !s.Serving {
+	if !s.Serving || !s.Welcomes {
 		http.Error(out, Mode(&s)+": "+notServing, http.StatusServiceUnavailable)
 		return
 	}

@@ -110,7 +110,7 @@ func (g *metrics) gauges(p Process, c *tree.Counts, m *replica.Meters) {
 	g.gauge("ephemerals_count", int64(c.Ephemerals))
 	g.gauge("approximate_data_size", c.DataBytes)
 	g.gauge("global_sessions", int64(s.Sessions))
-	g.gauge("local_sessions", 0)
+	g.gauge("local_sessions", int64(s.Local))
 	g.gauge("open_file_descriptor_count", p.OpenFiles)
 	g.gauge("max_file_descriptor_count", p.MaxFiles)
 	g.gauge("auth_failed_count", s.AuthFailed)

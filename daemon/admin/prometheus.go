@@ -22,7 +22,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for i := range g.list {
 		out <- g.list[i].prometheus()
 	}
-	for _, mode := range []string{"standalone", "leader", "follower", "observer", "looking"} {
+	for _, mode := range []string{"standalone", "leader", "follower", "observer", "looking", "read-only"} {
 		is := 0.0
 		if Mode(&g.status) == mode {
 			is = 1

@@ -16,9 +16,12 @@ func (w *Words) sessionsDump(o *object, _ url.Values) error {
 	now := w.backend.Now()
 	expiry, paths := make(map[string][]int64), make(map[string][]string)
 	w.backend.Ask(func(r *replica.Replica) {
-		r.VisitSessions(func(id proto.SessionID, _, at proto.Millis) {
-			ms := strconv.FormatInt(int64(now.Wall+at-now.Mono), 10)
-			expiry[ms] = append(expiry[ms], int64(id))
+		r.VisitSessions(func(s replica.Session) {
+			if s.Expiry == 0 {
+				return
+			}
+			ms := strconv.FormatInt(int64(now.Wall+s.Expiry-now.Mono), 10)
+			expiry[ms] = append(expiry[ms], int64(s.ID))
 		})
 		r.Tree().VisitEphemerals(func(s proto.SessionID, _ int) {
 			id := strconv.FormatInt(int64(s), 10)

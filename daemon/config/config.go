@@ -31,6 +31,11 @@ type Config struct {
 	MaxNotify      int
 	WindowTxns     int
 
+	LocalSessions bool
+	Upgrading     bool // of local sessions
+	ReadOnlyMode  bool
+	LeaderServes  bool
+
 	MaxClientCnxns   int
 	MaxCnxns         int
 	MaxFrame         int

@@ -41,6 +41,17 @@ var keys = []Key{
 		Help: "Longest pause between votes that are sent again, in milliseconds.", field: func(c *Config) any { return &c.MaxNotify }},
 	{Name: "commitLogCount", Kind: Number, Default: "10000", Min: 500, Max: maxInt, Class: Effective,
 		Help: "Committed transactions that are kept in memory for servers that lack them.", field: func(c *Config) any { return &c.WindowTxns }},
+	{Name: "localSessionsEnabled", Kind: Bool, Default: "false", Class: Effective,
+		Help:  "New sessions are known only to the server that the client connects to, and cost no transaction; for ensembles, and alike on all servers.",
+		field: func(c *Config) any { return &c.LocalSessions }},
+	{Name: "localSessionsUpgradingEnabled", Kind: Bool, Default: "false", Class: Effective,
+		Help:  "A local session that creates an ephemeral znode becomes a global one; otherwise it may not create any.",
+		field: func(c *Config) any { return &c.Upgrading }},
+	{Name: "readonlymode.enabled", Kind: Bool, Default: "false", Class: Effective,
+		Help:  "A server of an ensemble that has no quorum serves clients that allow it, read-only and from what it knows to be committed.",
+		field: func(c *Config) any { return &c.ReadOnlyMode }},
+	{Name: "leaderServes", Kind: Bool, Default: "yes", Class: Effective,
+		Help: "The leader of an ensemble takes clients, too.", field: func(c *Config) any { return &c.LeaderServes }},
 	{Name: "nio.sessionlessCnxnTimeout", Kind: Number, Default: "10000", Min: 1, Max: maxInt, Class: Effective,
 		Help: "Milliseconds until a connection that opens no session is closed.", field: func(c *Config) any { return &c.SessionlessTime }},
 	{Name: "maxClientCnxns", Kind: Number, Default: "60", Min: 0, Max: maxInt, Class: Effective, Reload: true,
@@ -117,12 +128,12 @@ var keys = []Key{
 // later are settings of features that this version lacks.
 var later = []struct{ help, names string }{
 	{"Concerns ensembles of several servers.",
-		"connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch leaderServes electionAlg " +
+		"connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch electionAlg " +
 			"quorumCnxnTimeoutMs electionPortBindRetry tcpKeepAlive leaderConnectDelayDuringRetryMs dynamicConfigFile " +
 			"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled " +
 			"observer.reconnectDelayMs observer.election.DelayMs observerMasterPort observerMaster.sizeLimit syncEnabled " +
 			"observer.syncEnabled leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath " +
-			"snapshotSizeFactor localSessionsEnabled localSessionsUpgradingEnabled readonlymode.enabled db.autocreate " +
+			"snapshotSizeFactor db.autocreate " +
 			"messageTracker.BufferSize messageTracker.Enabled enableEagerACLCheck"},
 	{"Concerns TLS and SASL.",
 		"secureClientPort secureClientPortAddress sslQuorum portUnification client.portUnification ssl.keyStore.location " +

@@ -32,6 +32,12 @@ type Config struct {
 	ReapInterval  proto.Millis // between searches for containers and TTL znodes that are due
 	ReapPerMinute int          // at most so many of them are deleted in a minute
 
+	// Of a server of an ensemble.
+	LocalSessions bool // new sessions are known to this server only
+	Upgrading     bool // a local session becomes a global one when it creates an ephemeral
+	ReadOnly      bool // without a quorum, clients that asked for it are served from the tree
+	LeaderRefuses bool // while it leads, the server takes no clients
+
 	ReconfigEnabled bool // tells only which error a server on its own answers reconfig with
 
 	Auth Authenticator

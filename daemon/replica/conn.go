@@ -99,11 +99,14 @@ type item struct {
 	size  int32
 	xid   int32
 	op    proto.Op
-	code  proto.ErrCode // of an auth request, which is decided when it arrives
+	code  proto.ErrCode // of a request whose fate is decided when it arrives
 	wait  waiting
 	since proto.Millis // arrival
 	ids   []proto.ID   // who the client was on arrival
 }
+
+// last says whether the item's refusal is the connection's end.
+func (it *item) last() bool { return it.code != proto.ErrOK && it.code != proto.ErrNotReadOnly }
 
 // waiting is what an item waits for besides those before it.
 type waiting uint8

@@ -16,11 +16,12 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		r.abort(c)
 		return
 	}
-	if !r.zab.Serving() {
+	readOnly := r.quorum.readOnly
+	switch {
+	case !r.zab.Serving() && !readOnly:
 		r.hold(now, c, frame)
 		return
-	}
-	if req.LastZxidSeen > r.lastZxid() {
+	case r.aloof(), readOnly && !req.ReadOnly, req.LastZxidSeen > r.lastZxid():
 		r.abort(c)
 		return
 	}
@@ -31,7 +32,11 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 	c.listed = req.HasReadOnly
 	c.timeout = min(max(proto.Millis(req.Timeout), r.cfg.MinTimeout), r.cfg.MaxTimeout)
 	if req.Session == 0 {
-		r.open(now, c)
+		if readOnly || r.cfg.LocalSessions && !r.zab.Solo() {
+			r.openLocal(now, c, r.sessions.nextID())
+		} else {
+			r.open(now, c)
+		}
 		return
 	}
 	password := req.Session.Password()
@@ -40,17 +45,25 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		return
 	}
 	r.meters.Reconnects++
-	if !r.zab.Leads() {
-		r.revalidate(c, req.Session)
-		return
-	}
-	s := r.sessions.byID[req.Session]
-	if s == nil || s.closing {
+	r.reopen(now, c, req.Session)
+}
+
+// reopen has a client come back to its session.
+func (r *Replica) reopen(now Now, c *Conn, id proto.SessionID) {
+	s := r.sessions.byID[id]
+	switch {
+	case s != nil && s.local:
+		r.resume(now, c, s)
+	case r.quorum.readOnly:
+		r.visit(now, c, id)
+	case !r.zab.Leads():
+		r.revalidate(c, id)
+	case s == nil || s.closing:
 		r.refuse(c)
-		return
+	default:
+		s.owner = r.cfg.ServerID
+		r.resume(now, c, s)
 	}
-	s.owner = r.cfg.ServerID
-	r.resume(now, c, s)
 }
 
 // resume gives a session that exists to a new connection.
@@ -98,7 +111,8 @@ func (r *Replica) refuse(c *Conn) {
 func (r *Replica) attach(now Now, c *Conn, s *session, since proto.Millis) {
 	c.phase, c.session, c.hello, s.conn = phaseOpen, s, nil, c
 	res := proto.ConnectResponse{
-		Timeout: int32(c.timeout), Session: s.id, Password: s.id.Password(), HasReadOnly: c.listed,
+		Timeout: int32(c.timeout), Session: s.id, Password: s.id.Password(),
+		ReadOnly: r.quorum.readOnly, HasReadOnly: c.listed,
 	}
 	c.Out.Begin()
 	c.Out.B = res.Append(c.Out.B)
@@ -109,14 +123,23 @@ func (r *Replica) attach(now Now, c *Conn, s *session, since proto.Millis) {
 // sessionCreated starts the clock of a session whose creation has been committed.
 func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
 	s := r.sessions.byID[txn.Session]
-	if s == nil {
+	switch {
+	case s == nil:
 		s = r.sessions.add(now, txn.Session, proto.Millis(txn.Timeout))
+	case s.local:
+		r.sessions.globalize(now, s)
 	}
 	if owner := r.sessions.owners[s.id]; owner != 0 {
 		s.owner = owner
 		delete(r.sessions.owners, s.id)
 	}
-	if c == nil || c.phase != phaseOpening {
+	if c == nil {
+		return
+	}
+	if c.live() {
+		r.upgraded(now, c)
+	}
+	if c.phase != phaseOpening {
 		return
 	}
 	since := c.requests.first().since

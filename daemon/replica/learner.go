@@ -50,8 +50,12 @@ func (r *Replica) validate(now Now, l *zab.Link, p *proto.Packet) {
 	}
 	r.meters.Revalidations++
 	s := r.sessions.byID[id]
-	valid := s != nil && !s.closing
-	if valid {
+	_, coming := r.sessions.owners[id] // a local one that is becoming global
+	valid := coming || s != nil && !s.local && !s.closing
+	if coming {
+		r.sessions.owners[id] = l.Peer()
+	}
+	if valid && s != nil {
 		if s.conn != nil {
 			r.abort(s.conn)
 		}
@@ -116,11 +120,7 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 	case h.Type == proto.OpCreateSession:
 		r.sessions.owners[h.Session] = l.Peer()
 	default:
-		s := r.sessions.byID[h.Session]
-		if s != nil && s.owner == 0 {
-			s.owner = l.Peer()
-		}
-		code = r.mayWrite(s, l.Peer(), h.Type)
+		code = r.mayForward(l.Peer(), &h)
 	}
 	r.propose(now, h, nil, code)
 }

@@ -19,6 +19,10 @@ type quorum struct {
 	grace proto.Millis
 	epoch proto.Zxid // start of the one in which the server served last
 
+	readOnly   bool         // clients are served from the tree, without a quorum
+	readOnlyAt proto.Millis // when that may begin
+	began      bool         // it has, since the last Effects
+
 	opening  map[proto.SessionID]*Conn // the leader is asked to create the session
 	checking map[proto.SessionID]*Conn // the leader is asked whether the session is valid
 	held     []*Conn                   // wait with their connect requests
@@ -173,11 +177,12 @@ func (r *Replica) install(now Now) {
 		}
 	}
 	r.tree, r.quorum.snap, r.quorum.installAt = r.quorum.snap, nil, 0
-	last := r.sessions.lastID
-	r.sessions = newSessions(r.cfg.TickTime)
-	r.sessions.lastID = last
+	before := r.sessions
+	r.sessions = newSessions(r.cfg.TickTime, r.cfg.ServerID)
+	r.sessions.lastID = before.lastID
 	r.pending.clear()
 	r.loadSessions(now)
+	r.sessions.keepLocal(now, before)
 }
 
 // waiterFor finds the connection that waits for a transaction.
@@ -190,8 +195,7 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		r.pending.pop()
 		return c
 	}
-	if txn.Type == proto.OpCreateSession {
-		c := r.quorum.opening[txn.Session]
+	if c := r.quorum.opening[txn.Session]; c != nil && txn.Type == proto.OpCreateSession {
 		delete(r.quorum.opening, txn.Session)
 		return c
 	}
@@ -207,7 +211,7 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		return nil
 	}
 	it := &c.requests.items[i]
-	if it.zxid != 0 || it.xid != txn.Cxid || txn.Type == proto.OpCloseSession && it.op != proto.OpCloseSession {
+	if it.zxid != 0 || it.xid != txn.Cxid || !answers(txn.Type, it.op) {
 		return nil
 	}
 	if i > c.requests.head {
@@ -219,6 +223,13 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		r.drain(now, c)
 	}
 	return c
+}
+
+// answers says whether a transaction can be what became of an operation. Sessions are also
+// created and closed for reasons of a server's own.
+func answers(txn, op proto.Op) bool {
+	own := txn == proto.OpCreateSession || txn == proto.OpCloseSession || op == proto.OpCreateSession
+	return !own || txn == op
 }
 
 // changeRole takes notice of a role that has begun or ended.
@@ -237,6 +248,7 @@ func (r *Replica) changeRole(now Now) {
 	}
 	q.serving, q.leads = serving, leads
 	if serving {
+		r.endReadOnly()
 		r.sessions.become(now, !leads)
 		r.startServing(now)
 	}
@@ -250,7 +262,7 @@ func (r *Replica) stopServing(now Now) {
 	q := &r.quorum
 	r.tree.ForgetPromises()
 	r.pending.clear()
-	q.grace = now.Mono
+	q.grace, q.readOnlyAt = now.Mono, now.Mono+r.readOnlyWait()
 	if !q.leads {
 		q.grace = r.zab.LastHeard() + min(r.zab.SilenceLimit(), r.cfg.MinTimeout/2)
 	}
@@ -284,6 +296,10 @@ func (r *Replica) startServing(now Now) {
 	r.quorum.epoch = r.zab.EpochZxid()
 	for _, c := range r.conns {
 		if c != nil && c.phase == phaseOpen {
+			if r.aloof() {
+				r.abort(c)
+				continue
+			}
 			if same && c.inFlight() {
 				// The leader is still the old one, and may have the request still.
 				r.abort(c)
@@ -298,6 +314,11 @@ func (r *Replica) startServing(now Now) {
 			}
 		}
 	}
+	r.takeHeld(now)
+}
+
+// takeHeld takes up the connect requests that had to wait.
+func (r *Replica) takeHeld(now Now) {
 	held := r.quorum.held
 	r.quorum.held = nil
 	for _, c := range held {
@@ -373,6 +394,7 @@ func (r *Replica) tickQuorum(now Now) {
 	}
 	clear(q.held[len(kept):])
 	q.held = kept
+	r.tickReadOnly(now)
 }
 
 // forward sends a request to the leader.

@@ -41,10 +41,11 @@ type pendingTxn struct {
 // the tree knows gets a full timeout from now on.
 func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 	found.Committed = t.LastZxid()
-	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime), zab: zab.New(cfg.Zab, found)}
+	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime, cfg.ServerID), zab: zab.New(cfg.Zab, found)}
 	r.sessions.lastID = firstID(cfg.ServerID, now.Wall) - 1
 	r.showConfig(t)
 	r.quorum.reset()
+	r.quorum.readOnlyAt = now.Mono + r.readOnlyWait()
 	r.loadSessions(now)
 	r.reaper.next = now.Mono + cfg.ReapInterval
 	r.meters.begin(now.Mono, r.zab.Solo())
@@ -134,6 +135,10 @@ func (r *Replica) touch(c *Conn) {
 // e.Conns until it calls again with the same e.
 func (r *Replica) Effects(e *Effects) {
 	r.zab.Effects(&e.Effects)
+	if r.quorum.began {
+		r.quorum.began = false
+		e.Events = append(e.Events, zab.Event{What: "read-only", Zxid: r.tree.LastZxid()})
+	}
 	r.takeInstall(e)
 	e.Conns, r.touched = r.touched, e.Conns[:0]
 	for _, c := range e.Conns {
@@ -220,6 +225,9 @@ func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 		return
 	}
 	it.zxid = txn.Zxid
+	if it.code != proto.ErrOK {
+		r.result.Rename(proto.ErrSessionExpired, it.code)
+	}
 	r.answerWrite(now, c, it)
 	r.drain(now, c)
 }
@@ -284,16 +292,28 @@ func (r *Replica) Tick(now Now) {
 	r.settle(now)
 	if !r.zab.Leads() {
 		r.tickQuorum(now)
+	}
+	if r.zab.Serving() || r.quorum.readOnly { // otherwise no client could come
+		for _, s := range r.sessions.expired(now, expiredPerTick) {
+			r.expire(now, s)
+		}
+	}
+	if r.zab.Leads() {
+		r.reap(now)
+	}
+}
+
+// expire ends a session whose client has not been heard of for too long.
+func (r *Replica) expire(now Now, s *session) {
+	if s.local {
+		r.stats.Expired++
+		r.endLocal(s)
 		return
 	}
-	r.sessions.expired(now, expiredPerTick, func(s *session) {
-		if !r.zab.Leads() {
-			return
-		}
+	if r.zab.Leads() {
 		r.stats.Expired++
 		r.closeSession(now, s)
-	})
-	r.reap(now)
+	}
 }
 
 // closeSession has a session closed on the server's own account.

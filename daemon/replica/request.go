@@ -52,6 +52,16 @@ func (r *Replica) request(now Now, c *Conn, frame []byte) {
 	}
 	r.sessions.touch(now, c.session)
 	it := item{xid: r.req.Xid, op: r.req.Op, ids: c.IDs, since: now.Mono}
+	switch s := c.session; {
+	case r.quorum.readOnly && altering(it.op):
+		it.code = proto.ErrNotReadOnly
+		r.inTurn(now, c, it, nil)
+		return
+	case it.op == proto.OpCloseSession && s.local && !s.upgrading:
+		c.closing = true
+		r.inTurn(now, c, it, nil)
+		return
+	}
 	if it.op.IsWrite() && clientMayWrite(it.op) {
 		if r.req.DecodeBody(body) == nil {
 			r.write(now, c, it, body)
@@ -75,6 +85,9 @@ func (r *Replica) write(now Now, c *Conn, it item, body []byte) {
 	if it.op == proto.OpCloseSession {
 		c.closing = true
 	}
+	if r.mustUpgrade(c.session, &it) {
+		r.upgrade(now, c)
+	}
 	if r.start(now, c, &it, body) && r.zab.Leads() {
 		body = nil // a learner may have to send it again, to another leader
 	}
@@ -89,18 +102,28 @@ func (r *Replica) write(now Now, c *Conn, it item, body []byte) {
 // item is held, if nobody leads.
 func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
 	it.wait = waitHeld
+	s := c.session
+	if it.op == proto.OpCreateSession {
+		s.upgrading = true
+	}
 	if !r.zab.Serving() {
 		return false
 	}
 	if !r.zab.Leads() {
-		if r.forward(c.session.id, it, body) {
+		if r.forward(s.id, it, body) {
 			it.wait = waitTxn
 		}
 		return it.wait == waitTxn
 	}
 	r.caller = r.callerOf(c, it.ids)
-	code := r.mayWrite(c.session, r.cfg.ServerID, r.req.Op)
-	it.zxid = r.propose(now, proto.TxnHeader{Session: c.session.id, Cxid: it.xid, Type: it.op}, c, code)
+	if s.local && !s.upgrading {
+		r.caller.NoEphemeral = proto.ErrEphemeralOnLocalSession
+	}
+	code := r.mayWrite(s, r.cfg.ServerID, it.op)
+	if it.op == proto.OpCreateSession {
+		r.sessions.owners[s.id] = r.cfg.ServerID
+	}
+	it.zxid = r.propose(now, proto.TxnHeader{Session: s.id, Cxid: it.xid, Type: it.op}, c, code)
 	if it.zxid == 0 {
 		return false
 	}
@@ -115,12 +138,19 @@ func (r *Replica) mayWrite(s *session, server int64, op proto.Op) proto.ErrCode 
 		return proto.ErrSessionExpired
 	case s.owner != server:
 		return proto.ErrSessionMoved
+	case op == proto.OpCloseSession:
+		s.closing = true
+	}
+	return r.mayDo(op)
+}
+
+// mayDo checks that anybody may ask for an operation.
+func (r *Replica) mayDo(op proto.Op) proto.ErrCode {
+	switch {
 	case op == proto.OpReconfig && !r.cfg.ReconfigEnabled:
 		return proto.ErrReconfigDisabled
 	case op == proto.OpReconfig:
 		return proto.ErrUnimplemented
-	case op == proto.OpCloseSession:
-		s.closing = true
 	}
 	return proto.ErrOK
 }
@@ -129,7 +159,7 @@ func (r *Replica) mayWrite(s *session, server int64, op proto.Op) proto.ErrCode 
 // answered. A request that is refused for good is the connection's last one.
 func (r *Replica) inTurn(now Now, c *Conn, it item, body []byte) {
 	it.since = now.Mono
-	if it.code != proto.ErrOK {
+	if it.last() {
 		c.phase = phaseLast
 	}
 	if it.op == proto.OpSync && it.code == proto.ErrOK {
@@ -208,7 +238,13 @@ func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
 	case proto.OpPing:
 		it.xid = proto.XidPing
 		c.Out.Reply(it.xid, zxid, proto.ErrOK)
+	case proto.OpCloseSession: // of a local session
+		c.Out.Reply(it.xid, zxid, proto.ErrOK)
 	default:
+		if it.code != proto.ErrOK {
+			c.Out.Reply(it.xid, zxid, it.code)
+			break
+		}
 		r.req = proto.Request{Xid: it.xid, Op: it.op}
 		if it.op.IsWrite() || r.req.DecodeBody(body) != nil {
 			c.Out.Reply(it.xid, zxid, proto.ErrMarshalling)
@@ -219,8 +255,13 @@ func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
 	}
 	r.meters.ops[opSlot(it.op)]++
 	r.answered(now, c, it.op, it.xid, it.since)
-	if it.code != proto.ErrOK {
+	switch {
+	case it.last():
 		r.finish(c)
+	case it.op == proto.OpCloseSession:
+		s := c.session
+		r.finish(c)
+		r.endLocal(s)
 	}
 }
 

@@ -68,7 +68,7 @@ func (w *world) start(t *tree.Tree) {
 }
 
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/alone", func(t *testing.T, path string) {
 		w := newWorld(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			w.out.Reset()
@@ -123,11 +123,18 @@ func (w *world) effects() {
 	w.r.Effects(&e)
 	w.log = append(w.log, e.Writes...)
 	for _, c := range e.Conns {
-		name := c.Owner.(string)
-		w.frames(name, c)
-		if c.Abort || c.Close {
-			fmt.Fprintf(&w.out, "%s: closed\n", name)
-			w.r.Disconnect(c)
+		w.conn(c)
+	}
+}
+
+// conn prints what the replica has for a connection.
+func (w *world) conn(c *replica.Conn) {
+	name := c.Owner.(string)
+	w.frames(name, c)
+	if c.Abort || c.Close {
+		fmt.Fprintf(&w.out, "%s: closed\n", name)
+		w.r.Disconnect(c)
+		if w.conns[name] == c {
 			delete(w.conns, name)
 		}
 	}
@@ -152,7 +159,11 @@ func (w *world) frame(name string, frame []byte) {
 	if len(frame) == 36 || len(frame) == 37 {
 		var res proto.ConnectResponse
 		if res.Decode(frame) == nil && res.Timeout%1000 == 0 {
-			fmt.Fprintf(&w.out, "%s: session %v timeout %d\n", name, res.Session, res.Timeout)
+			fmt.Fprintf(&w.out, "%s: session %v timeout %d", name, res.Session, res.Timeout)
+			if res.ReadOnly {
+				w.out.WriteString(" read-only")
+			}
+			w.out.WriteByte('\n')
 			return
 		}
 	}
@@ -207,12 +218,15 @@ func (w *world) request(f []string) {
 	}
 }
 
-// connect opens a connection: NAME connect [timeout [session [password-of]]].
+// connect opens a connection: NAME connect [ro] [timeout [session [password-of]]].
 func (w *world) connect(name string, args []string) {
 	c := &replica.Conn{Owner: name, IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
 	w.conns[name] = c
 	w.r.Connect(w.now, c)
 	req := proto.ConnectRequest{Timeout: 10000, HasReadOnly: true}
+	if len(args) > 0 && args[0] == "ro" {
+		req.ReadOnly, args = true, args[1:]
+	}
 	if len(args) > 0 {
 		req.Timeout = int32(w.number(args[0]))
 	}
@@ -248,6 +262,21 @@ func (w *world) encode(verb string, args []string) []byte {
 	case "create-container":
 		b := jute.AppendString(path(proto.OpCreateContainer), args[1])
 		return jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), proto.FlagContainer)
+	case "multi": // of creates, each PATH or PATH! for an ephemeral
+		b := head(proto.OpMulti)
+		for _, path := range args {
+			if path == "" {
+				break
+			}
+			flags := proto.FlagPersistent
+			if path[len(path)-1] == '!' {
+				path, flags = path[:len(path)-1], proto.FlagEphemeral
+			}
+			b = jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(proto.OpCreate)), false), -1)
+			b = proto.AppendACLs(jute.AppendString(jute.AppendString(b, path), "x"), proto.OpenACLUnsafe)
+			b = jute.AppendInt(b, flags)
+		}
+		return jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(proto.OpError)), true), -1)
 	case "set":
 		return jute.AppendInt(jute.AppendString(path(proto.OpSetData), args[1]), -1)
 	case "delete":

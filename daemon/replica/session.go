@@ -14,8 +14,12 @@ type session struct {
 	bucket  proto.Millis // under which the session is filed, at most expiry
 	closing bool         // its closeSession is under way: no more requests
 	heard   bool         // listed in sessions.touched
-	owner   int64        // the server through which the client comes, as the leader knows it
-	conn    *Conn
+	// local tells that only this server knows the session, and lets it expire.
+	local     bool
+	upgrading bool  // local still, but its creation is on its way
+	guest     bool  // local, and gone with read-only mode
+	owner     int64 // the server through which the client comes, as the leader knows it
+	conn      *Conn
 }
 
 // sessions knows when each session expires. Sessions are filed in buckets one tick
@@ -25,20 +29,23 @@ type session struct {
 // one tick more after it was last heard of.
 type sessions struct {
 	tick    proto.Millis
+	server  int64 // whose sessions the local ones are
 	byID    map[proto.SessionID]*session
 	buckets map[proto.Millis][]*session
 	next    proto.Millis // the earliest bucket that may exist
 	lastID  proto.SessionID
+	locals  int // in byID
 
 	owners map[proto.SessionID]int64 // through whom the sessions come that are being created
-	// On a learner nothing expires; the leader is told who was heard of.
+	// On a learner nothing but local sessions expires; the leader is told who was heard of.
 	learner bool
 	touched []*session
 }
 
-func newSessions(tick proto.Millis) *sessions {
+func newSessions(tick proto.Millis, server int64) *sessions {
 	return &sessions{
 		tick:    tick,
+		server:  server,
 		byID:    make(map[proto.SessionID]*session),
 		buckets: make(map[proto.Millis][]*session),
 		owners:  make(map[proto.SessionID]int64),
@@ -75,6 +82,41 @@ func (s *sessions) add(now Now, id proto.SessionID, timeout proto.Millis) *sessi
 	return sess
 }
 
+// addLocal starts to watch over a session of this server's own.
+func (s *sessions) addLocal(now Now, id proto.SessionID, timeout proto.Millis) *session {
+	sess := &session{id: id, timeout: timeout, local: true, owner: s.server}
+	s.byID[id] = sess
+	s.locals++
+	s.touch(now, sess)
+	s.file(sess)
+	return sess
+}
+
+// globalize notes that everybody knows a session now that was local.
+func (s *sessions) globalize(now Now, sess *session) {
+	sess.local, sess.upgrading, sess.guest = false, false, false
+	s.locals--
+	s.touch(now, sess)
+}
+
+// keepLocal takes over the local sessions of before.
+func (s *sessions) keepLocal(now Now, before *sessions) {
+	for _, id := range before.ids() {
+		if was := before.byID[id]; was.local && s.byID[id] == nil {
+			s.addLocal(now, id, was.timeout).guest = was.guest
+		}
+	}
+}
+
+// dismiss forgets the sessions of read-only mode.
+func (s *sessions) dismiss() {
+	for _, sess := range s.byID {
+		if sess.guest {
+			s.remove(sess)
+		}
+	}
+}
+
 // become starts to work for a learner or for a leader. Every session gets a full timeout.
 func (s *sessions) become(now Now, learner bool) {
 	clear(s.buckets)
@@ -86,8 +128,11 @@ func (s *sessions) become(now Now, learner bool) {
 	s.touched = s.touched[:0]
 	for _, id := range s.ids() {
 		sess := s.byID[id]
-		sess.closing, sess.owner, sess.expiry, sess.bucket = false, 0, 0, 0
-		if !learner {
+		sess.closing, sess.upgrading, sess.expiry, sess.bucket = false, false, 0, 0
+		if !sess.local {
+			sess.owner = 0
+		}
+		if !learner || sess.local {
 			s.touch(now, sess)
 			s.file(sess)
 		}
@@ -106,11 +151,16 @@ func (s *sessions) taken(f func(id proto.SessionID, timeout proto.Millis)) {
 	s.touched = s.touched[:0]
 }
 
-func (s *sessions) remove(sess *session) { delete(s.byID, sess.id) }
+func (s *sessions) remove(sess *session) {
+	delete(s.byID, sess.id)
+	if sess.local {
+		s.locals--
+	}
+}
 
 // touch notes that the session's client was heard of.
 func (s *sessions) touch(now Now, sess *session) {
-	if s.learner {
+	if s.learner && !sess.local {
 		if !sess.heard {
 			sess.heard = true
 			s.touched = append(s.touched, sess)
@@ -137,29 +187,29 @@ func (s *sessions) file(sess *session) {
 	}
 }
 
-// expired calls visit for sessions whose time is up, at most limit of them.
-func (s *sessions) expired(now Now, limit int, visit func(*session)) {
+// expired lists sessions whose time is up, at most limit of them.
+func (s *sessions) expired(now Now, limit int) (up []*session) {
 	for s.next != 0 && s.next <= now.Mono {
 		due := s.buckets[s.next]
 		for len(due) > 0 {
-			if limit == 0 {
+			if len(up) == limit {
 				s.buckets[s.next] = due
-				return
+				return up
 			}
 			sess := due[len(due)-1]
 			due = due[:len(due)-1]
 			switch {
-			case s.byID[sess.id] != sess || sess.closing:
+			case s.byID[sess.id] != sess || sess.closing || s.learner && !sess.local:
 			case sess.expiry > now.Mono:
 				s.file(sess)
 			default:
-				limit--
-				visit(sess)
+				up = append(up, sess)
 			}
 		}
 		delete(s.buckets, s.next)
 		s.advance()
 	}
+	return up
 }
 
 // advance finds the next bucket: one tick on, or the earliest there is after a gap.
@@ -188,11 +238,4 @@ func (s *sessions) ids() []proto.SessionID {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// visit calls f for each session by its id, with the bucket in which it will expire.
-func (s *sessions) visit(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
-	for _, id := range s.ids() {
-		f(id, s.byID[id].timeout, s.byID[id].expiry)
-	}
 }

@@ -35,11 +35,14 @@ type Status struct {
 	Stats
 	Zxid     proto.Zxid // of the last applied transaction
 	Proposed proto.Zxid // of the last proposed one
-	Sessions int
+	Sessions int        // that everybody knows
+	Local    int        // sessions that only this server knows
 	Role     proto.State
 	Settled  bool // nothing is proposed that is not committed
 	Serving  bool // is an active part of an ensemble that has a quorum, or on its own
 	Solo     bool // is on its own
+	ReadOnly bool // serves from its tree, without a quorum
+	Welcomes bool // takes clients
 	Quorum   zab.Status
 	Syncs    int // that wait for what was proposed before them
 }
@@ -50,11 +53,14 @@ func (r *Replica) Status() Status {
 		Stats:    r.stats,
 		Zxid:     r.tree.LastZxid(),
 		Proposed: r.zab.LastProposed(),
-		Sessions: len(r.sessions.byID),
+		Sessions: len(r.sessions.byID) - r.sessions.locals,
+		Local:    r.sessions.locals,
 		Role:     r.zab.Role(),
 		Settled:  r.zab.Settled(),
 		Serving:  r.zab.Serving(),
 		Solo:     r.zab.Solo(),
+		ReadOnly: r.quorum.readOnly,
+		Welcomes: r.Welcomes(),
 		Quorum:   r.zab.Status(),
 		Syncs:    len(r.quorum.owed),
 	}
@@ -78,10 +84,24 @@ func (r *Replica) VisitConns(f func(*Conn)) {
 	}
 }
 
-// VisitSessions calls f for each session in the order of their ids, with the time,
-// monotonic, at which it will have expired.
-func (r *Replica) VisitSessions(f func(id proto.SessionID, timeout, expiry proto.Millis)) {
-	r.sessions.visit(f)
+// Session describes a session.
+type Session struct {
+	ID      proto.SessionID
+	Timeout proto.Millis
+	Expiry  proto.Millis // monotonic time at which it will have expired; 0 where its leader knows
+	Local   bool         // is known to this server only
+}
+
+// VisitSessions calls f for each session in the order of their ids.
+func (r *Replica) VisitSessions(f func(Session)) {
+	for _, id := range r.sessions.ids() {
+		s := r.sessions.byID[id]
+		told := Session{ID: id, Timeout: s.timeout, Local: s.local}
+		if s.local || !r.sessions.learner {
+			told.Expiry = s.expiry
+		}
+		f(told)
+	}
 }
 
 // ConnOf is the connection in the watcher slot of the tree's watch tables, or nil.

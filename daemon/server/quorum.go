@@ -195,6 +195,7 @@ func (s *Server) logEvent(ev zab.Event) {
 		"looking": "Looking for a leader", "following": "Following a leader", "leading": "Leading",
 		"observing": "Observing a leader", "serving": "Serving", "learner": "A learner is synchronized",
 		"learner gone": "A learner is gone", "truncated": "The end of the log was never committed and is cut off",
+		"read-only": "Serving clients read-only, without a quorum",
 	}[ev.What]
 	s.opts.Log.WithFields(f).Info(text)
 }
