@@ -106,6 +106,9 @@ func (op Op) IsWrite() bool {
 	return false
 }
 
+// IsTxn says whether transactions of this type exist.
+func (op Op) IsTxn() bool { return op == OpError || op.IsWrite() }
+
 // ErrCode is the error field of a reply. It is an error whenever it is not ErrOK.
 type ErrCode int32
 
