@@ -45,6 +45,7 @@ func newCluster(t *testing.T, kinds ...string) *cluster {
 			}
 		}
 		if t.Failed() {
+			c.keep()
 			for i, p := range c.servers {
 				b, _ := os.ReadFile(p.log)
 				lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(b)), "\n"), func(line string) bool {
@@ -55,6 +56,21 @@ func newCluster(t *testing.T, kinds ...string) *cluster {
 		}
 	})
 	return c
+}
+
+// keep copies what the servers have on their disks, if KEEP says where to.
+func (c *cluster) keep() {
+	to := os.Getenv("KEEP")
+	if to == "" {
+		return
+	}
+	for i, dir := range c.dirs {
+		kept := filepath.Join(to, fmt.Sprintf("%s-%d", filepath.Base(filepath.Dir(dir)), i+1))
+		if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+			c.t.Log(err)
+		}
+		c.t.Logf("the files of server %d are in %s", i+1, kept)
+	}
 }
 
 // become makes server i one of a kind, on its own directory.
@@ -75,6 +91,7 @@ func (c *cluster) become(i int, kind string) {
 	p.make = func() *exec.Cmd { return exec.Command(os.Getenv("ZKD_BINARY"), "run", "-c", file) }
 	if kind != "zkd" {
 		lib := javaLib(c.t, kind)
+		os.WriteFile(filepath.Join(dir, "log4j.properties"), []byte(log4j), 0o644)
 		p.make = func() *exec.Cmd {
 			return exec.Command("java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", dir+":"+lib,
 				"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000",
@@ -83,6 +100,10 @@ func (c *cluster) become(i int, kind string) {
 	}
 	c.servers[i] = p
 }
+
+// log4j has Debian's ZooKeeper log to its output; others bring slf4j-simple along.
+const log4j = "log4j.rootLogger=INFO, A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n" +
+	"log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d{ISO8601} %-5p %t %c{1} %m%n\n"
 
 // javaLib is the class path of a release of Apache's: "java" is 3.9, "debian" what Debian has.
 func javaLib(t *testing.T, kind string) string {
@@ -288,8 +309,9 @@ func (c *cluster) finish(writers []*writer) {
 	for i, p := range c.servers {
 		missing := c.missing(p, writers)
 		if len(missing) > 0 {
-			c.t.Fatalf("server %d (%s) lacks %d of %d znodes that were acknowledged, the first is %s",
-				i+1, p.name, len(missing), total, missing[0])
+			other := c.servers[(i+1)%len(c.servers)]
+			c.t.Fatalf("server %d (%s) lacks %d of %d znodes that were acknowledged, the first is %s, of %v, the last %s, of %v", i+1,
+				p.name, len(missing), total, missing[0], c.madeAt(other, missing[0]), missing[len(missing)-1], c.madeAt(other, missing[len(missing)-1]))
 		}
 	}
 	c.t.Logf("%d writes were acknowledged, and every server has them", total)
@@ -322,6 +344,16 @@ func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// madeAt is the transaction that made a znode, as a server knows it.
+func (c *cluster) madeAt(p *process, path string) proto.Zxid {
+	s := c.reader(p)
+	defer s.c.Close()
+	if code, d := s.ask(jute.AppendBool(header(2, proto.OpExists, path), false)); code == proto.ErrOK {
+		return proto.DecodeStat(&d).Czxid
+	}
+	return 0
 }
 
 func median(all []time.Duration) time.Duration {

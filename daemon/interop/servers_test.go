@@ -124,7 +124,7 @@ func (p *process) start() {
 
 // word asks a four-letter word.
 func (p *process) word(word string) string {
-	c, err := net.DialTimeout("tcp", p.addr, time.Second)
+	c, err := connect(p.addr, time.Second)
 	if err != nil {
 		return ""
 	}

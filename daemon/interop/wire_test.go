@@ -27,24 +27,29 @@ type session struct {
 }
 
 func dial(addr string, timeout int32, id proto.SessionID, passwd []byte) (*session, error) {
-	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	return greet(addr, &proto.ConnectRequest{Timeout: timeout, Session: id, Password: passwd, HasReadOnly: true}, 20*time.Second)
+}
+
+// greet connects and asks for a session.
+func greet(addr string, req *proto.ConnectRequest, patience time.Duration) (*session, error) {
+	c, err := connect(addr, min(patience, 5*time.Second))
 	if err != nil {
 		return nil, err
 	}
 	s := &session{c: c, r: bufio.NewReaderSize(c, 64<<10), ops: make(map[int32]proto.Op)}
-	if passwd == nil {
-		passwd = make([]byte, proto.PasswordLen)
+	if req.Password == nil {
+		req.Password = make([]byte, proto.PasswordLen)
 	}
-	req := proto.ConnectRequest{Timeout: timeout, Session: id, Password: passwd, HasReadOnly: true}
-	if err := s.send(req.Append(nil)); err != nil {
-		return nil, err
-	}
-	frame, err := s.frame()
-	if err != nil {
-		return nil, err
+	frame, err := []byte(nil), s.send(req.Append(nil))
+	if err == nil {
+		frame, err = s.await(patience)
 	}
 	var res proto.ConnectResponse
-	if err := res.Decode(frame); err != nil {
+	if err == nil {
+		err = res.Decode(frame)
+	}
+	if err != nil {
+		c.Close()
 		return nil, err
 	}
 	s.id, s.passwd = res.Session, res.Password[:]
@@ -56,8 +61,11 @@ func (s *session) send(frame []byte) error {
 	return err
 }
 
-func (s *session) frame() ([]byte, error) {
-	s.c.SetReadDeadline(time.Now().Add(20 * time.Second))
+func (s *session) frame() ([]byte, error) { return s.await(20 * time.Second) }
+
+// await waits for a frame.
+func (s *session) await(patience time.Duration) ([]byte, error) {
+	s.c.SetReadDeadline(time.Now().Add(patience))
 	var head [4]byte
 	if _, err := io.ReadFull(s.r, head[:]); err != nil {
 		return nil, err
