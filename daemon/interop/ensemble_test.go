@@ -25,11 +25,43 @@ type cluster struct {
 	servers []*process
 	dirs    []string
 	ports   [][3]int // client, quorum, election
+	tick    int      // tickTime
+	lan     *lan     // nil: all are on loopback
+}
+
+// host is the address of server i.
+func (c *cluster) host(i int) string {
+	if c.lan == nil {
+		return "127.0.0.1"
+	}
+	return c.lan.host(i)
+}
+
+// command is what runs on the machine of server i.
+func (c *cluster) command(i int, name string, args ...string) *exec.Cmd {
+	if c.lan != nil {
+		name, args = "ip", append([]string{"netns", "exec", c.lan.names[i], name}, args...)
+	}
+	return exec.Command(name, args...)
 }
 
 // newCluster makes an ensemble, which is not started; kinds are "zkd" or "java".
 func newCluster(t *testing.T, kinds ...string) *cluster {
-	c := &cluster{t: t}
+	c := &cluster{t: t, tick: 2000}
+	c.found(kinds)
+	return c
+}
+
+// newNetwork makes an ensemble of which each server is a machine in a network.
+func newNetwork(t *testing.T, kinds ...string) *cluster {
+	c := &cluster{t: t, tick: 500, lan: newLAN(t, len(kinds))}
+	c.found(kinds)
+	return c
+}
+
+func (c *cluster) found(kinds []string) {
+	t := c.t
+	t.Helper()
 	for range kinds {
 		c.dirs = append(c.dirs, t.TempDir())
 		c.ports = append(c.ports, [3]int{freePort(t), freePort(t), freePort(t)})
@@ -55,7 +87,6 @@ func newCluster(t *testing.T, kinds ...string) *cluster {
 			}
 		}
 	})
-	return c
 }
 
 // keep copies what the servers have on their disks, if KEEP says where to.
@@ -80,35 +111,34 @@ func (c *cluster) become(i int, kind string) {
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		c.t.Fatal(err)
 	}
-	config := fmt.Appendf(nil, commonConfig+"initLimit=10\nsyncLimit=5\ncommitLogCount=500\n", data, c.ports[i][0])
+	config := fmt.Appendf(nil, commonConfig+"tickTime=%d\nclientPortAddress=%s\ninitLimit=10\nsyncLimit=5\ncommitLogCount=500\n",
+		data, c.ports[i][0], c.tick, c.host(i))
 	for j, p := range c.ports {
-		config = fmt.Appendf(config, "server.%d=127.0.0.1:%d:%d\n", j+1, p[1], p[2])
+		config = fmt.Appendf(config, "server.%d=%s:%d:%d\n", j+1, c.host(j), p[1], p[2])
 	}
 	file := filepath.Join(dir, "zoo.cfg")
 	os.WriteFile(file, config, 0o644)
 	os.WriteFile(filepath.Join(data, "myid"), fmt.Appendf(nil, "%d\n", i+1), 0o644)
-	p := &process{t: c.t, name: kind, addr: fmt.Sprintf("127.0.0.1:%d", c.ports[i][0]), log: filepath.Join(dir, "log")}
-	p.make = func() *exec.Cmd { return exec.Command(os.Getenv("ZKD_BINARY"), "run", "-c", file) }
+	p := &process{t: c.t, name: kind, addr: fmt.Sprintf("%s:%d", c.host(i), c.ports[i][0]), log: filepath.Join(dir, "log")}
+	if c.lan != nil {
+		p.addr = c.lan.names[len(c.ports)] + "@" + p.addr
+	}
+	p.make = func() *exec.Cmd { return c.command(i, os.Getenv("ZKD_BINARY"), "run", "-c", file) }
 	if kind != "zkd" {
 		lib := javaLib(c.t, kind)
-		os.WriteFile(filepath.Join(dir, "log4j.properties"), []byte(log4j), 0o644)
 		p.make = func() *exec.Cmd {
-			return exec.Command("java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", dir+":"+lib,
+			return c.command(i, "java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", dir+":"+lib,
 				"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000",
-				"-Dzookeeper.4lw.commands.whitelist=*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+				"-Dzookeeper.4lw.commands.whitelist=*", "-Dorg.slf4j.simpleLogger.showDateTime=true", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 		}
 	}
 	c.servers[i] = p
 }
 
-// log4j has Debian's ZooKeeper log to its output; others bring slf4j-simple along.
-const log4j = "log4j.rootLogger=INFO, A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n" +
-	"log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d{ISO8601} %-5p %t %c{1} %m%n\n"
-
 // javaLib is the class path of a release of Apache's: "java" is 3.9, "debian" what Debian has.
 func javaLib(t *testing.T, kind string) string {
 	if kind == "debian" {
-		return "/usr/share/java/*"
+		return "/usr/share/java/slf4j-simple.jar:/usr/share/java/*" // of the bindings there, the first one logs
 	}
 	lib := os.Getenv("ZKD_JAVA_LIB")
 	if lib == "" {
@@ -328,7 +358,7 @@ func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
 		s.send(frame)
 		f, err := s.frame()
 		if err != nil {
-			c.t.Fatalf("%s (%s), asked for %q: %v", p.name, p.mode(), frame, err)
+			c.t.Fatalf("%s (%s), asked for %q: %v%s", p.name, p.mode(), frame, err, p.threads())
 		}
 		d := jute.NewDecoder(f)
 		d.Int()
@@ -344,6 +374,15 @@ func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// threads are the stacks of a server of Apache's, for the message of a failure.
+func (p *process) threads() string {
+	if p.name == "zkd" {
+		return ""
+	}
+	out, _ := exec.Command("jstack", fmt.Sprint(p.cmd.Process.Pid)).CombinedOutput()
+	return "; its threads:\n" + string(out)
 }
 
 // madeAt is the transaction that made a znode, as a server knows it.

@@ -192,7 +192,7 @@ func (a *asker) ask(b []byte) (proto.ErrCode, jute.Decoder) {
 	a.send(b)
 	f, err := a.frame()
 	if err != nil {
-		a.p.t.Fatalf("%s (%s), asked for %q: %v", a.p.name, a.p.mode(), b, err)
+		a.p.t.Fatalf("%s (%s), asked for %q: %v%s", a.p.name, a.p.mode(), b, err, a.p.threads())
 	}
 	d := jute.NewDecoder(f)
 	d.Int()

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,11 +26,16 @@ type process struct {
 	log  string
 }
 
+var ports sync.Map // given out by freePort
+
 // freePort finds a port below those that the kernel gives to outgoing connections.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(10000)
+		if _, taken := ports.LoadOrStore(port, true); taken {
+			continue
+		}
 		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			l.Close()
 			return port
@@ -39,10 +45,8 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-const commonConfig = `tickTime=2000
-dataDir=%s
+const commonConfig = `dataDir=%s
 clientPort=%d
-clientPortAddress=127.0.0.1
 maxClientCnxns=0
 extendedTypesEnabled=true
 enforceQuota=true
@@ -59,7 +63,7 @@ func writeConfig(t *testing.T, dir string, port int) string {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "zoo.cfg")
-	if err := os.WriteFile(file, fmt.Appendf(nil, commonConfig, data, port), 0o644); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, commonConfig+"tickTime=2000\nclientPortAddress=127.0.0.1\n", data, port), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
