@@ -2,7 +2,8 @@
 GO      ?= go
 VERSION ?= 0.1.0
 BUILT   ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:'%Y-%m-%d %H:%M UTC' 2>/dev/null)
-LDFLAGS  = -s -w -X 'github.com/zkd-project/zkd/daemon.Version=$(VERSION)' -X 'github.com/zkd-project/zkd/daemon.Built=$(BUILT)'
+LDFLAGS  = -s -w -X 'github.com/zkd-project/zkd/daemon.Version=$(VERSION)' -X 'github.com/zkd-project/zkd/daemon.Built=$(BUILT)' \
+           -X 'main.version=$(VERSION)' -X 'main.built=$(BUILT)'
 BUILDFLAGS = -trimpath -buildvcs=false
 EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 TOOLS    = build/tools

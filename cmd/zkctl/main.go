@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zkd-project/zkd/daemon/client"
-	"github.com/zkd-project/zkd/daemon/config"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -31,10 +30,28 @@ var extra []func() *cobra.Command
 
 func main() {
 	g := new(globals)
-	if err := newRoot(g).Execute(); err != nil {
+	root := newRoot(g)
+	root.SetArgs(doubleDash(os.Args[1:]))
+	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, explain(err))
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// unknownError is a command that does not exist.
+type unknownError struct{ name string }
+
+func (e *unknownError) Error() string {
+	return "Command not found " + e.name + "; zkctl help lists them"
+}
+
+// exitCode is the code with which zkctl ends after an error, the same as zkCli's.
+func exitCode(err error) int {
+	var unknown *unknownError
+	if errors.As(err, &unknown) {
+		return 127
+	}
+	return 1
 }
 
 // newRoot makes the command with all that belong to it.
@@ -62,7 +79,12 @@ func newRoot(g *globals) *cobra.Command {
 		g.json = g.json || g.output == "json"
 		return nil
 	}
-	root.Args = cobra.NoArgs
+	root.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return &unknownError{args[0]}
+		}
+		return nil
+	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return g.runShell(cmd) }
 	root.AddCommand(g.reading()...)
 	root.AddCommand(g.writing()...)
@@ -70,7 +92,7 @@ func newRoot(g *globals) *cobra.Command {
 	root.AddCommand(g.watching()...)
 	root.AddCommand(g.transfer()...)
 	root.AddCommand(g.statusCommand(), g.waitCommand(), g.doctorCommand(), g.shellCommand())
-	root.AddCommand(configCommand(), initCommand())
+	root.AddCommand(g.configCommand(), g.reconfigCommand(), versionCommand(), initCommand())
 	for _, command := range extra {
 		root.AddCommand(command())
 	}
@@ -103,10 +125,17 @@ func explain(err error) string {
 		proto.ErrNoChildrenForEphemerals: "Ephemerals cannot have children: ",
 		proto.ErrBadVersion:              "version No is not valid : ", proto.ErrInvalidACL: "Acl is not valid : ",
 		proto.ErrBadArguments: "Arguments are not valid : ", proto.ErrNotReadOnly: "Not a read-only call: ",
-		proto.ErrQuotaExceeded: "Quota has exceeded : ",
+		proto.ErrQuotaExceeded: "Quota has exceeded : ", proto.ErrNoWatcher: "KeeperErrorCode = No such watcher for ",
 	}
 	if text, ok := texts[code]; ok {
 		return text + path
+	}
+	switch code {
+	case proto.ErrReconfigInProgress:
+		return "Another reconfiguration is in progress -- concurrent reconfigs not supported (yet)"
+	case proto.ErrNewConfigNoQuorum:
+		return "No quorum of new config is connected and up-to-date with the leader of last committed config" +
+			" - try invoking reconfiguration after new servers are connected and synced"
 	}
 	return err.Error()
 }
@@ -139,20 +168,4 @@ func (g *globals) prove(c *client.Client) error {
 		}
 	}
 	return nil
-}
-
-func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "About zkd's settings"}
-	cmd.AddCommand(&cobra.Command{
-		Use: "explain KEY", Short: "Describe a setting of zoo.cfg", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, ok := config.Explain(args[0])
-			if !ok {
-				return errors.New(text)
-			}
-			fmt.Fprint(cmd.OutOrStdout(), text)
-			return nil
-		},
-	})
-	return cmd
 }

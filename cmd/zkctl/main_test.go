@@ -153,7 +153,7 @@ func TestCompletion(t *testing.T) {
 	defer s.close()
 	for text, want := range map[string][]string{
 		"get /ap": {"/apple", "/apricot"}, "get /apple/": {"/apple/core"}, "get /none": nil, "get -": nil,
-		"delq": {"delquota "}, "re": {"redo "},
+		"delq": {"delquota "}, "red": {"redo "},
 	} {
 		if _, got, _ := s.complete(text, len(text)); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", text, got)

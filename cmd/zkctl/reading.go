@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,73 +22,153 @@ func cut(s string) (before, after string, ok bool) { return strings.Cut(s, ":") 
 // onPath makes a command that does something with one path.
 func (g *globals) onPath(use, short string, f func(*cobra.Command, *client.Client, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " PATH", Short: short, Args: cobra.ExactArgs(1),
+		Use: use + " PATH", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: g.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.with(func(c *client.Client) error {
-				err := f(cmd, c, args[0])
-				var at *pathError
-				if err != nil && !errors.As(err, &at) {
-					return &pathError{args[0], err}
-				}
-				return err
-			})
+			return g.at(args[0], func(c *client.Client) error { return f(cmd, c, args[0]) })
 		},
 	}
 }
 
+// at runs f in a session; what fails concerns the path, unless f says otherwise.
+func (g *globals) at(path string, f func(*client.Client) error) error {
+	return g.with(func(c *client.Client) error {
+		err := f(c)
+		var at *pathError
+		if err != nil && !errors.As(err, &at) {
+			return &pathError{path, err}
+		}
+		return err
+	})
+}
+
+// completePath completes the path of a znode in the user's own shell.
+func (g *globals) completePath(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	var found []string
+	if len(args) > 0 || !strings.HasPrefix(word, "/") {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	quick := *g
+	quick.timeout = min(g.timeout, 2*time.Second) // somebody waits for it
+	_ = quick.with(func(c *client.Client) error { // without an answer there is nothing to offer
+		found = pathsFor(c, word)
+		return nil
+	})
+	return found, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+}
+
+// pathsFor are the paths of znodes that begin with a word.
+func pathsFor(c *client.Client, word string) (found []string) {
+	above := word[:strings.LastIndexByte(word, '/')+1]
+	names, _, err := c.Children("/" + strings.Trim(above, "/"))
+	if err != nil {
+		return nil
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if strings.HasPrefix(above+n, word) {
+			found = append(found, above+n)
+		}
+	}
+	return found
+}
+
+// watchFlag gives a command the flag -w.
+func watchFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().BoolP("watch", "w", false, "leave a watch; the shell prints what it tells")
+}
+
+// watched runs f, whose reads leave watches if watch is set.
+func watched(c *client.Client, watch bool, f func() error) error {
+	c.Watch = watch
+	defer func() { c.Watch = false }()
+	return f()
+}
+
+// encode prints v as JSON.
+func encode(cmd *cobra.Command, v any) error { return json.NewEncoder(cmd.OutOrStdout()).Encode(v) }
+
 func (g *globals) reading() []*cobra.Command {
-	var withStat, recursive bool
-	ls := g.onPath("ls", "List the children of a znode", func(cmd *cobra.Command, c *client.Client, path string) error {
-		return g.list(cmd.OutOrStdout(), c, path, recursive, withStat)
-	})
-	ls.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
-	ls.Flags().BoolVarP(&recursive, "recursive", "R", false, "print the whole subtree, one path a line")
-	var getStat bool
-	get := g.onPath("get", "Print the data of a znode", func(cmd *cobra.Command, c *client.Client, path string) error {
-		data, st, err := c.Get(path)
-		if err != nil {
-			return err
-		}
-		out := cmd.OutOrStdout()
-		if g.json {
-			return json.NewEncoder(out).Encode(map[string]any{"path": path, "data": data, "stat": st})
-		}
-		if data == nil {
-			data = []byte("null")
-		}
-		fmt.Fprintln(out, string(data))
-		if getStat {
-			printStat(out, st)
-		}
-		return nil
-	})
-	get.Flags().BoolVarP(&getStat, "stat", "s", false, "print the Stat too")
-	stat := g.onPath("stat", "Print a znode's Stat", func(cmd *cobra.Command, c *client.Client, path string) error {
-		st, err := c.Stat(path)
-		if err != nil {
-			return err
-		}
-		if g.json {
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(st)
-		}
-		printStat(cmd.OutOrStdout(), st)
-		return nil
-	})
 	tree := g.onPath("tree", "Draw a subtree", func(cmd *cobra.Command, c *client.Client, path string) error {
 		fmt.Fprintln(cmd.OutOrStdout(), path)
 		return draw(cmd.OutOrStdout(), c, path, "")
 	})
-	return append([]*cobra.Command{ls, get, stat, tree}, g.readingMore()...)
+	return append([]*cobra.Command{g.ls(), g.get(), g.stat(), tree}, g.readingMore()...)
+}
+
+func (g *globals) ls() *cobra.Command {
+	var withStat, recursive bool
+	var watch *bool
+	cmd := g.onPath("ls", "List the children of a znode", func(cmd *cobra.Command, c *client.Client, path string) error {
+		return watched(c, *watch, func() error { return g.list(cmd, c, path, recursive, withStat) })
+	})
+	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "print the whole subtree, one path a line")
+	watch = watchFlag(cmd)
+	return cmd
+}
+
+func (g *globals) get() *cobra.Command {
+	var withStat, inBase64, inHex bool
+	var watch *bool
+	cmd := g.onPath("get", "Print the data of a znode", func(cmd *cobra.Command, c *client.Client, path string) error {
+		return watched(c, *watch, func() error {
+			data, st, err := c.Get(path)
+			if err != nil {
+				return err
+			}
+			if g.json {
+				return encode(cmd, map[string]any{"path": path, "data": data, "stat": st})
+			}
+			if data == nil {
+				data = []byte("null")
+			}
+			text := string(data)
+			switch {
+			case inHex:
+				text = strings.TrimSuffix(hex.Dump(data), "\n")
+			case inBase64:
+				text = base64.StdEncoding.EncodeToString(data)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+			if withStat {
+				printStat(cmd.OutOrStdout(), st)
+			}
+			return nil
+		})
+	})
+	f := cmd.Flags()
+	f.BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
+	f.BoolVarP(&inBase64, "base64", "b", false, "print the data in base64")
+	f.BoolVarP(&inHex, "hex", "x", false, "print the data in hexadecimal")
+	watch = watchFlag(cmd)
+	return cmd
+}
+
+func (g *globals) stat() *cobra.Command {
+	var watch *bool
+	cmd := g.onPath("stat", "Print a znode's Stat", func(cmd *cobra.Command, c *client.Client, path string) error {
+		return watched(c, *watch, func() error {
+			st, err := c.Stat(path)
+			if err != nil {
+				return err
+			}
+			return g.showStat(cmd, st)
+		})
+	})
+	watch = watchFlag(cmd)
+	return cmd
+}
+
+// showStat prints a Stat that is the result of a command.
+func (g *globals) showStat(cmd *cobra.Command, st proto.Stat) error {
+	if g.json {
+		return encode(cmd, st)
+	}
+	printStat(cmd.OutOrStdout(), st)
+	return nil
 }
 
 func (g *globals) readingMore() []*cobra.Command {
-	acl := g.onPath("getAcl", "Print who may do what", func(cmd *cobra.Command, c *client.Client, path string) error {
-		acls, _, err := c.ACL(path)
-		for _, a := range acls {
-			fmt.Fprintf(cmd.OutOrStdout(), "'%s,'%s\n: %s\n", a.ID.Scheme, a.ID.ID, perms(a.Perms))
-		}
-		return err
-	})
 	count := g.onPath("getAllChildrenNumber", "Count the descendants of a znode",
 		func(cmd *cobra.Command, c *client.Client, path string) error {
 			n, err := c.CountBelow(path)
@@ -108,15 +190,51 @@ func (g *globals) readingMore() []*cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.with(func(c *client.Client) error {
 				ids, err := c.WhoAmI()
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return encode(cmd, ids)
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), "Auth scheme: User")
 				for _, id := range ids {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id.Scheme, id.ID)
 				}
-				return err
+				return nil
 			})
 		},
 	}
-	return []*cobra.Command{acl, count, sync, who}
+	return []*cobra.Command{g.getACL(), count, sync, who}
+}
+
+func (g *globals) getACL() *cobra.Command {
+	var withStat bool
+	cmd := g.onPath("getAcl", "Print who may do what", func(cmd *cobra.Command, c *client.Client, path string) error {
+		acls, st, err := c.ACL(path)
+		if err != nil {
+			return err
+		}
+		if g.json {
+			return encode(cmd, map[string]any{"path": path, "acl": formatACL(acls), "stat": st})
+		}
+		for _, a := range acls {
+			fmt.Fprintf(cmd.OutOrStdout(), "'%s,'%s\n: %s\n", a.ID.Scheme, a.ID.ID, perms(a.Perms))
+		}
+		if withStat {
+			printStat(cmd.OutOrStdout(), st)
+		}
+		return nil
+	})
+	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
+	return cmd
+}
+
+// formatACL is the list as commands take it, an entry each.
+func formatACL(acls []proto.ACL) (list []string) {
+	for _, a := range acls {
+		list = append(list, a.ID.Scheme+":"+a.ID.ID+":"+perms(a.Perms))
+	}
+	return list
 }
 
 func perms(p proto.Perms) string {
@@ -137,9 +255,21 @@ func perms(p proto.Perms) string {
 
 func join(path, name string) string { return strings.TrimSuffix(path, "/") + "/" + name }
 
-func (g *globals) list(out io.Writer, c *client.Client, path string, recursive, withStat bool) error {
+func (g *globals) list(cmd *cobra.Command, c *client.Client, path string, recursive, withStat bool) error {
+	out := cmd.OutOrStdout()
 	if recursive {
-		return walk(c, path, func(p string) { fmt.Fprintln(out, p) })
+		paths := []string{}
+		err := walk(c, path, func(p string) {
+			if g.json {
+				paths = append(paths, p)
+			} else {
+				fmt.Fprintln(out, p)
+			}
+		})
+		if err == nil && g.json {
+			err = encode(cmd, paths)
+		}
+		return err
 	}
 	names, st, err := c.Children(path)
 	if err != nil {
@@ -147,7 +277,7 @@ func (g *globals) list(out io.Writer, c *client.Client, path string, recursive, 
 	}
 	slices.Sort(names)
 	if g.json {
-		return json.NewEncoder(out).Encode(names)
+		return encode(cmd, names)
 	}
 	fmt.Fprintf(out, "[%s]\n", strings.Join(names, ", "))
 	if withStat {
@@ -156,17 +286,31 @@ func (g *globals) list(out io.Writer, c *client.Client, path string, recursive, 
 	return nil
 }
 
-// walk visits a subtree, the nearer znodes first.
+// walk visits a subtree in the order of zkCli: a znode's children one after the other, and
+// then what is below each. What is deleted meanwhile is passed over.
 func walk(c *client.Client, top string, visit func(path string)) error {
-	for queue := []string{top}; len(queue) > 0; queue = queue[1:] {
-		visit(queue[0])
-		names, _, err := c.Children(queue[0])
-		if err != nil {
+	if _, _, err := c.Get(top); err != nil { // with a watch, if reads leave one
+		return err
+	}
+	visit(top)
+	return walkBelow(c, top, visit)
+}
+
+func walkBelow(c *client.Client, above string, visit func(path string)) error {
+	names, _, err := c.Children(above)
+	if errors.Is(err, proto.ErrNoNode) {
+		return nil
+	}
+	if err != nil {
+		return &pathError{above, err}
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		visit(join(above, n))
+	}
+	for _, n := range names {
+		if err := walkBelow(c, join(above, n), visit); err != nil {
 			return err
-		}
-		slices.Sort(names)
-		for _, n := range names {
-			queue = append(queue, join(queue[0], n))
 		}
 	}
 	return nil

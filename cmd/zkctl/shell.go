@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,10 +26,24 @@ type shell struct {
 	g   *globals
 	out io.Writer
 
-	mu   sync.Mutex // held while the client is used
-	c    *client.Client
-	past []string // commands, oldest first
-	stop chan struct{}
+	mu     sync.Mutex // held while the client is used
+	c      *client.Client
+	closed bool     // until connect
+	quiet  bool     // what watches tell is not printed
+	past   []string // commands, oldest first
+	stop   chan struct{}
+}
+
+// writer is the shell's output, for commands and for what watches tell at the same time.
+type writer struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(b)
 }
 
 // errQuit ends the shell.
@@ -45,7 +60,7 @@ func (g *globals) runShell(cmd *cobra.Command) error {
 	if g.shell != nil {
 		return errors.New("this is the shell already")
 	}
-	s := &shell{g: g, out: cmd.OutOrStdout(), stop: make(chan struct{})}
+	s := &shell{g: g, out: &writer{w: cmd.OutOrStdout()}, stop: make(chan struct{})}
 	g.shell = s
 	defer func() { g.shell = nil }()
 	defer s.close()
@@ -140,28 +155,56 @@ func (s *shell) line(text string) error {
 		}
 	}
 	s.past = append(s.past, text)
-	switch args[0] {
-	case "quit", "exit":
-		return errQuit
-	case "close":
-		s.drop()
-		return nil
-	case "connect":
-		if len(args) > 1 {
-			s.g.servers = args[1]
-		}
-		s.drop()
-		return s.with(func(*client.Client) error { return nil })
-	case "addauth":
-		return s.authenticate(args)
-	case "history":
-		const shown = 11
-		for i := max(len(s.past)-shown, 0); i < len(s.past); i++ {
-			fmt.Fprintf(s.out, "%d - %s\n", i, s.past[i])
-		}
-		return nil
+	if own, ok := builtins[args[0]]; ok {
+		return own(s, args)
 	}
 	return s.run(args)
+}
+
+// builtins are the commands that only a shell has.
+var builtins = map[string]func(*shell, []string) error{
+	"quit":         func(*shell, []string) error { return errQuit },
+	"exit":         func(*shell, []string) error { return errQuit },
+	"redo":         func(*shell, []string) error { return errors.New("redo: that was a redo") },
+	"close":        func(s *shell, _ []string) error { s.drop(true); return nil },
+	"connect":      (*shell).connect,
+	"addauth":      (*shell).authenticate,
+	"history":      (*shell).history,
+	"printwatches": (*shell).printWatches,
+}
+
+// connect opens a new session, also with other servers.
+func (s *shell) connect(args []string) error {
+	if len(args) > 1 {
+		s.g.servers = args[1]
+	}
+	s.drop(false)
+	return s.with(func(*client.Client) error { return nil })
+}
+
+func (s *shell) history([]string) error {
+	const shown = 11
+	for i := max(len(s.past)-shown, 0); i < len(s.past); i++ {
+		fmt.Fprintf(s.out, "%d - %s\n", i, s.past[i])
+	}
+	return nil
+}
+
+// printWatches says whether what watches tell is printed, or changes it.
+func (s *shell) printWatches(args []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(args) == 1 && s.quiet:
+		fmt.Fprintln(s.out, "printwatches is off")
+	case len(args) == 1:
+		fmt.Fprintln(s.out, "printwatches is on")
+	case args[1] == "on" || args[1] == "off":
+		s.quiet = args[1] == "off"
+	default:
+		return fmt.Errorf("printwatches %s: give on or off", args[1])
+	}
+	return nil
 }
 
 // run runs a command of the command line. Flags of the shell itself stay in force.
@@ -170,10 +213,11 @@ func (s *shell) run(args []string) error {
 	root := newRoot(&g)
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 	g.servers, g.timeout, g.auth, g.json, g.output = s.g.servers, s.g.timeout, s.g.auth, s.g.json, s.g.output
+	args = doubleDash(args)
 	root.SetArgs(args)
 	root.SetOut(s.out)
 	if c, _, err := root.Find(args); err != nil || c == root {
-		return fmt.Errorf("command not found: %s; help lists them", args[0])
+		return &unknownError{args[0]}
 	}
 	return root.Execute()
 }
@@ -208,6 +252,9 @@ func (s *shell) authenticate(args []string) error {
 func (s *shell) with(f func(*client.Client) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("Not connected") //nolint:staticcheck // zkCli's text
+	}
 	if s.c == nil {
 		c, err := client.Dial(s.g.servers, s.g.timeout)
 		if err == nil {
@@ -217,6 +264,11 @@ func (s *shell) with(f func(*client.Client) error) error {
 			return err
 		}
 		s.c = c
+		c.OnEvent = func(e client.Event) {
+			if !s.quiet {
+				s.g.printEvent(s.out, e)
+			}
+		}
 		go s.keep(c)
 	}
 	err := f(s.c)
@@ -236,9 +288,10 @@ func (s *shell) lost() bool {
 	return true
 }
 
-// keep keeps a session alive while nobody types.
+// keep keeps a session alive while nobody types, and prints what watches tell.
 func (s *shell) keep(c *client.Client) {
-	tick := time.NewTicker(s.g.timeout / 3)
+	const look = 100 * time.Millisecond
+	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		select {
@@ -247,7 +300,11 @@ func (s *shell) keep(c *client.Client) {
 		case <-tick.C:
 		}
 		s.mu.Lock()
-		gone := s.c != c || s.lost()
+		gone := s.c != c
+		if !gone && c.Await(time.Millisecond) != nil {
+			gone, s.c = true, nil
+			fmt.Fprintln(os.Stderr, "the connection is lost; the next command opens a new session")
+		}
 		s.mu.Unlock()
 		if gone {
 			return
@@ -255,11 +312,11 @@ func (s *shell) keep(c *client.Client) {
 	}
 }
 
-// drop ends the session.
-func (s *shell) drop() {
+// drop ends the session. With closed, the next one is opened only by connect.
+func (s *shell) drop(closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.c != nil {
+	if s.closed = closed; s.c != nil {
 		_ = s.c.Close() // it ends by itself, too
 		s.c = nil
 	}
@@ -267,7 +324,7 @@ func (s *shell) drop() {
 
 func (s *shell) close() {
 	close(s.stop)
-	s.drop()
+	s.drop(true)
 }
 
 // complete completes commands, and paths from the server.
@@ -275,7 +332,7 @@ func (s *shell) complete(text string, at int) (head string, found []string, tail
 	begin := strings.LastIndexByte(text[:at], ' ') + 1
 	head, word, tail := text[:begin], text[begin:at], text[at:]
 	if begin == 0 {
-		names := []string{"addauth", "close", "connect", "exit", "history", "quit", "redo"}
+		names := slices.Collect(maps.Keys(builtins))
 		for _, c := range newRoot(&globals{}).Commands() {
 			names = append(names, c.Name())
 		}
@@ -290,16 +347,9 @@ func (s *shell) complete(text string, at int) (head string, found []string, tail
 	if !strings.HasPrefix(word, "/") {
 		return head, nil, tail
 	}
-	above := word[:strings.LastIndexByte(word, '/')+1]
-	_ = s.with(func(c *client.Client) error {
-		names, _, err := c.Children("/" + strings.Trim(above, "/"))
-		slices.Sort(names)
-		for _, n := range names {
-			if strings.HasPrefix(above+n, word) {
-				found = append(found, above+n)
-			}
-		}
-		return err
+	_ = s.with(func(c *client.Client) error { // without an answer there is nothing to offer
+		found = pathsFor(c, word)
+		return nil
 	})
 	return head, found, tail
 }

@@ -88,8 +88,7 @@ func readNode(c *client.Client, path string) (n dumped, ephemeral bool, err erro
 	if err != nil {
 		return n, false, err
 	}
-	const reserved = proto.SessionID(-1 << 63) // containers and TTL znodes have owners that are no sessions
-	if owner := st.EphemeralOwner; owner != 0 && owner != reserved && uint64(owner)>>56 != 0xff {
+	if st.EphemeralOwner != 0 {
 		return n, true, nil
 	}
 	acls, _, err := c.ACL(path)
@@ -105,9 +104,7 @@ func readNode(c *client.Client, path string) (n dumped, ephemeral bool, err erro
 	default:
 		n.Binary = data
 	}
-	for _, a := range acls {
-		n.ACL = append(n.ACL, a.ID.Scheme+":"+a.ID.ID+":"+perms(a.Perms))
-	}
+	n.ACL = formatACL(acls)
 	if len(n.ACL) == 1 && n.ACL[0] == openACL {
 		n.ACL = nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zkd-project/zkd/daemon/client"
+	"github.com/zkd-project/zkd/daemon/proto"
 )
 
 func (g *globals) watching() []*cobra.Command {
@@ -20,13 +21,13 @@ func (g *globals) watching() []*cobra.Command {
 	var forTime time.Duration
 	watch := g.onPath("watch", "Print what happens to a znode and below it, until interrupted",
 		func(cmd *cobra.Command, c *client.Client, path string) error {
-			seen := 0
+			seen, before := 0, c.OnEvent
 			c.OnEvent = func(e client.Event) {
 				if seen++; count == 0 || seen <= count {
 					g.printEvent(cmd.OutOrStdout(), e)
 				}
 			}
-			defer func() { c.OnEvent = nil }()
+			defer func() { c.OnEvent = before }()
 			if err := c.AddWatch(path, !plain); err != nil {
 				return err
 			}
@@ -54,12 +55,67 @@ func (g *globals) watching() []*cobra.Command {
 					return &pathError{prefix, err}
 				}
 				slices.Sort(paths)
+				if g.json {
+					return encode(cmd, paths)
+				}
 				fmt.Fprintf(cmd.OutOrStdout(), "[%s]\n", strings.Join(paths, ", "))
 				return nil
 			})
 		},
 	}
-	return []*cobra.Command{watch, ephemerals}
+	return []*cobra.Command{watch, ephemerals, g.addWatch(), g.removeWatches()}
+}
+
+func (g *globals) addWatch() *cobra.Command {
+	var mode string
+	cmd := g.onPath("addWatch", "Leave a watch that stays; the shell prints what it tells",
+		func(_ *cobra.Command, c *client.Client, path string) error {
+			switch strings.ToUpper(mode) {
+			case "PERSISTENT":
+				return c.AddWatch(path, false)
+			case "PERSISTENT_RECURSIVE":
+				return c.AddWatch(path, true)
+			}
+			return fmt.Errorf("-m %q: give PERSISTENT or PERSISTENT_RECURSIVE", mode)
+		})
+	cmd.Flags().StringVarP(&mode, "mode", "m", "PERSISTENT_RECURSIVE",
+		"PERSISTENT, for the znode and its list of children, or PERSISTENT_RECURSIVE, for all below it")
+	return cmd
+}
+
+// watchKinds are the flags of removewatches; the first that is set counts.
+var watchKinds = []struct {
+	long, short, usage string
+	kind               client.WatchKind
+}{
+	{"children", "c", "watches of its list of children", client.WatchChildren},
+	{"data", "d", "watches of its data", client.WatchData},
+	{"persistent", "p", "persistent watches", client.WatchPersistent},
+	{"persistent-recursive", "r", "persistent recursive watches", client.WatchPersistentRecursive},
+	{"any", "a", "all watches, also without a flag", client.WatchAny},
+}
+
+func (g *globals) removeWatches() *cobra.Command {
+	var local bool
+	set := make([]bool, len(watchKinds))
+	cmd := g.onPath("removewatches", "Take away watches of this session",
+		func(_ *cobra.Command, c *client.Client, path string) error {
+			kind := client.WatchAny
+			if i := slices.Index(set, true); i >= 0 {
+				kind = watchKinds[i].kind
+			}
+			err := c.RemoveWatches(path, kind)
+			var code proto.ErrCode
+			if local && !errors.As(err, &code) {
+				return nil // they ended with the connection
+			}
+			return err
+		})
+	for i, k := range watchKinds {
+		cmd.Flags().BoolVarP(&set[i], k.long, k.short, false, k.usage)
+	}
+	cmd.Flags().BoolVarP(&local, "local", "l", false, "do not fail when the server cannot be reached")
+	return cmd
 }
 
 func (g *globals) printEvent(out io.Writer, e client.Event) {

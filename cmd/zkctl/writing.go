@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,9 +34,12 @@ func (g *globals) create() *cobra.Command {
 	var sequential, ephemeral, container bool
 	var ttl int64
 	cmd := &cobra.Command{
-		Use: "create PATH [DATA [ACL]]", Args: cobra.RangeArgs(1, 3),
+		Use: "create PATH [DATA [ACL]]", Args: cobra.RangeArgs(1, 3), ValidArgsFunction: g.completePath,
 		Short: "Make a znode; DATA may be @FILE or - for the standard input",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("ttl") && (ttl < 1 || ttl > maxTTL) {
+				return fmt.Errorf("-t %d: a TTL is 1 to %d milliseconds", ttl, maxTTL)
+			}
 			flags, err := flagsOf(sequential, ephemeral, container, ttl)
 			if err != nil {
 				return err
@@ -51,10 +56,13 @@ func (g *globals) create() *cobra.Command {
 					return err
 				}
 			}
-			return g.with(func(c *client.Client) error {
+			return g.at(args[0], func(c *client.Client) error {
 				path, err := c.Create(args[0], value, o)
-				if err != nil {
-					return &pathError{args[0], err}
+				switch {
+				case err != nil:
+					return err
+				case g.json:
+					return encode(cmd, map[string]string{"path": path})
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "Created", path)
 				return nil
@@ -68,6 +76,8 @@ func (g *globals) create() *cobra.Command {
 	f.Int64VarP(&ttl, "ttl", "t", 0, "delete it after so many milliseconds without a change")
 	return cmd
 }
+
+const maxTTL = 0xffffffffff // milliseconds; 40 bits hold it. Source: EphemeralType.java
 
 func flagsOf(sequential, ephemeral, container bool, ttl int64) (int32, error) {
 	switch {
@@ -94,28 +104,30 @@ func flagsOf(sequential, ephemeral, container bool, ttl int64) (int32, error) {
 
 func (g *globals) set() *cobra.Command {
 	var version int32
-	var withStat bool
+	var withStat, inBase64 bool
 	cmd := &cobra.Command{
 		Use: "set PATH DATA", Args: cobra.ExactArgs(2), Short: "Replace the data of a znode; DATA may be @FILE or -",
+		ValidArgsFunction: g.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value, err := data(args[1])
+			if err == nil && inBase64 {
+				value, err = base64.StdEncoding.DecodeString(string(value))
+			}
 			if err != nil {
 				return err
 			}
-			return g.with(func(c *client.Client) error {
+			return g.at(args[0], func(c *client.Client) error {
 				st, err := c.Set(args[0], value, version)
-				if err != nil {
-					return &pathError{args[0], err}
+				if err == nil && (withStat || g.json) {
+					err = g.showStat(cmd, st)
 				}
-				if withStat {
-					printStat(cmd.OutOrStdout(), st)
-				}
-				return nil
+				return err
 			})
 		},
 	}
 	cmd.Flags().Int32VarP(&version, "version", "v", -1, "only if the znode has this version")
 	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat")
+	cmd.Flags().BoolVarP(&inBase64, "base64", "b", false, "DATA is in base64")
 	return cmd
 }
 
@@ -128,40 +140,77 @@ func (g *globals) delete() *cobra.Command {
 }
 
 func (g *globals) deleteAll() *cobra.Command {
-	return g.onPath("deleteall", "Delete a subtree", func(_ *cobra.Command, c *client.Client, path string) error {
+	var batch int
+	cmd := g.onPath("deleteall", "Delete a subtree", func(_ *cobra.Command, c *client.Client, path string) error {
 		var paths []string
 		if err := walk(c, path, func(p string) { paths = append(paths, p) }); err != nil {
 			return err
 		}
-		for _, p := range slices.Backward(paths) {
-			if err := c.Delete(p, -1); err != nil {
-				return &pathError{p, err}
+		slices.Reverse(paths)
+		if batch < 1 {
+			for _, p := range paths {
+				if err := c.Delete(p, -1); err != nil {
+					return &pathError{p, err}
+				}
+			}
+			return nil
+		}
+		for some := range slices.Chunk(paths, batch) {
+			if err := c.DeleteAll(some); err != nil {
+				return fmt.Errorf("Failed to delete some node(s) in the subtree! %v", err) //nolint:staticcheck // zkCli's text
 			}
 		}
 		return nil
 	})
+	cmd.Flags().IntVarP(&batch, "batch", "b", 1000, "znodes to delete in a transaction; 0 deletes one by one")
+	return cmd
 }
 
 func (g *globals) setACL() *cobra.Command {
 	var version int32
+	var withStat, recursive bool
 	cmd := &cobra.Command{
-		Use: "setAcl PATH ACL", Args: cobra.ExactArgs(2),
+		Use: "setAcl PATH ACL", Args: cobra.ExactArgs(2), ValidArgsFunction: g.completePath,
 		Short: "Say who may do what: scheme:id:perms with commas between, perms of the letters cdrwa",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			acls, err := parseACL(args[1])
 			if err != nil {
 				return err
 			}
-			return g.with(func(c *client.Client) error {
-				if _, err := c.SetACL(args[0], acls, version); err != nil {
-					return &pathError{args[0], err}
+			return g.at(args[0], func(c *client.Client) error {
+				if recursive {
+					return setACLs(c, args[0], acls, version)
 				}
-				return nil
+				st, err := c.SetACL(args[0], acls, version)
+				if err == nil && (withStat || g.json) {
+					err = g.showStat(cmd, st)
+				}
+				return err
 			})
 		},
 	}
 	cmd.Flags().Int32VarP(&version, "version", "v", -1, "only if the ACL has this version")
+	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "of the whole subtree")
 	return cmd
+}
+
+// setACLs sets the ACL of a whole subtree, of as much of it as it may.
+func setACLs(c *client.Client, top string, acls []proto.ACL, version int32) error {
+	var paths []string // first, as the new ACL may forbid to look
+	if err := walk(c, top, func(p string) { paths = append(paths, p) }); err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range paths {
+		if _, err := c.SetACL(p, acls, version); err != nil {
+			errs = append(errs, &pathError{p, err})
+		}
+	}
+	if len(errs) > 1 {
+		return fmt.Errorf("%d znodes keep their ACL; the first: %s", len(errs), explain(errs[0]))
+	}
+	return errors.Join(errs...)
 }
 
 // parseACL reads scheme:id:perms; the id may have colons in it.

@@ -28,6 +28,10 @@ type Client struct {
 	timeout time.Duration
 	xid     int32
 	id      proto.SessionID
+	sent    time.Time // when the last request was
+
+	// Watch lets Get, Stat and Children leave a watch.
+	Watch bool
 
 	// OnEvent, if it is set, is called for each event, in order, while a request or Await waits.
 	OnEvent func(Event)
@@ -92,6 +96,7 @@ func (c *Client) exchange(frame []byte) ([]byte, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.timeout)); err != nil {
 		return nil, err
 	}
+	c.sent = time.Now()
 	if _, err := c.conn.Write(append(jute.AppendInt(nil, int32(len(frame))), frame...)); err != nil {
 		return nil, err
 	}
@@ -147,6 +152,9 @@ func (c *Client) Await(d time.Duration) error {
 			return err
 		}
 		if _, err := c.r.Peek(4); errors.Is(err, os.ErrDeadlineExceeded) {
+			if time.Since(c.sent) < c.timeout/3 {
+				continue
+			}
 			if _, err := c.Do(proto.OpPing, nil); err != nil {
 				return err
 			}

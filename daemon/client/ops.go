@@ -33,7 +33,7 @@ func (c *Client) Create(path string, data []byte, o CreateOptions) (string, erro
 
 // Get returns a znode's data, nil for null, and its Stat.
 func (c *Client) Get(path string) ([]byte, proto.Stat, error) {
-	d, err := c.Do(proto.OpGetData, jute.AppendBool(jute.AppendString(nil, path), false))
+	d, err := c.Do(proto.OpGetData, jute.AppendBool(jute.AppendString(nil, path), c.Watch))
 	if err != nil {
 		return nil, proto.Stat{}, err
 	}
@@ -42,7 +42,7 @@ func (c *Client) Get(path string) ([]byte, proto.Stat, error) {
 
 // Stat returns a znode's Stat.
 func (c *Client) Stat(path string) (proto.Stat, error) {
-	return c.stat(proto.OpExists, jute.AppendBool(jute.AppendString(nil, path), false))
+	return c.stat(proto.OpExists, jute.AppendBool(jute.AppendString(nil, path), c.Watch))
 }
 
 // Set replaces a znode's data; version -1 is any.
@@ -65,9 +65,37 @@ func (c *Client) Delete(path string, version int32) error {
 	return err
 }
 
+// DeleteAll removes znodes in one transaction, in the order given: all of them or none.
+func (c *Client) DeleteAll(paths []string) error {
+	var b []byte
+	for _, p := range paths {
+		b = appendMultiHead(b, int32(proto.OpDelete), false)
+		b = jute.AppendInt(jute.AppendString(b, p), -1)
+	}
+	d, err := c.Do(proto.OpMulti, appendMultiHead(b, -1, true))
+	if err != nil {
+		return err
+	}
+	for range paths {
+		typ, _, _ := d.Int(), d.Bool(), d.Int()
+		if typ != -1 { // a success has no body
+			continue
+		}
+		code := proto.ErrCode(d.Int())
+		if code != proto.ErrOK && code != proto.ErrRuntimeInconsistency { // the latter: another one failed
+			return code
+		}
+	}
+	return d.Err()
+}
+
+func appendMultiHead(b []byte, typ int32, done bool) []byte {
+	return jute.AppendInt(jute.AppendBool(jute.AppendInt(b, typ), done), -1)
+}
+
 // Children returns the names of a znode's children and its Stat.
 func (c *Client) Children(path string) ([]string, proto.Stat, error) {
-	d, err := c.Do(proto.OpGetChildren2, jute.AppendBool(jute.AppendString(nil, path), false))
+	d, err := c.Do(proto.OpGetChildren2, jute.AppendBool(jute.AppendString(nil, path), c.Watch))
 	if err != nil {
 		return nil, proto.Stat{}, err
 	}
@@ -127,6 +155,48 @@ func (c *Client) AddWatch(path string, recursive bool) error {
 	}
 	_, err := c.Do(proto.OpAddWatch, jute.AppendInt(jute.AppendString(nil, path), mode))
 	return err
+}
+
+// WatchKind is a kind of watch that can be removed. Source: Watcher.java, WatcherType.
+type WatchKind int32
+
+// The kinds of watches.
+const (
+	WatchChildren            WatchKind = 1
+	WatchData                WatchKind = 2
+	WatchAny                 WatchKind = 3
+	WatchPersistent          WatchKind = 4
+	WatchPersistentRecursive WatchKind = 5
+)
+
+// RemoveWatches removes the session's watches of a kind.
+func (c *Client) RemoveWatches(path string, kind WatchKind) error {
+	_, err := c.Do(proto.OpRemoveWatches, jute.AppendInt(jute.AppendString(nil, path), int32(kind)))
+	return err
+}
+
+// Reconfig is a change of the ensemble: either Members, or Joining and Leaving. What is
+// empty is not sent.
+type Reconfig struct {
+	Joining, Leaving, Members string
+	From                      int64 // version that the configuration must have; -1 is any
+}
+
+// Reconfig changes the ensemble, and returns its new configuration.
+func (c *Client) Reconfig(r Reconfig) ([]byte, proto.Stat, error) {
+	var b []byte
+	for _, text := range []string{r.Joining, r.Leaving, r.Members} {
+		if text == "" {
+			b = jute.AppendBuffer(b, nil)
+		} else {
+			b = jute.AppendString(b, text)
+		}
+	}
+	d, err := c.Do(proto.OpReconfig, jute.AppendLong(b, r.From))
+	if err != nil {
+		return nil, proto.Stat{}, err
+	}
+	return d.Buffer(), proto.DecodeStat(&d), d.Err()
 }
 
 // Auth proves who the client is.
