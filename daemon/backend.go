@@ -23,7 +23,7 @@ func (p *process) Info() admin.Info {
 		Version: ProtocolVersion(), ClientPort: c.ClientPort, DataDir: c.DataDir, DataLogDir: c.DataLogDir,
 		TickTime: c.TickTime, MaxClientCnxns: p.applied.Load().MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
 		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
-		Ensemble: c.Ensemble, ServerID: c.ServerID, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
+		Ensemble: p.members.Load(), ServerID: c.ServerID, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		LocalSessions: c.LocalSessions,
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/auth"
 	"github.com/zkd-project/zkd/daemon/cnxn"
 	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/server"
@@ -60,8 +61,9 @@ type process struct {
 	words  *admin.Words
 	start  time.Time
 
-	applied  atomic.Pointer[config.Config] // what the last reload read, cfg before that
-	servedAt atomic.Int64                  // unix time since which there is no quorum; 0 if there is one
+	applied  atomic.Pointer[config.Config]   // what the last reload read, cfg before that
+	members  atomic.Pointer[ensemble.Config] // the list of servers in force, nil for a server on its own
+	servedAt atomic.Int64                    // unix time since which there is no quorum; 0 if there is one
 }
 
 // Run runs a server until ctx ends. ready, which may be nil, is called once clients can
@@ -69,6 +71,7 @@ type process struct {
 func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready func([]net.Addr)) (err error) {
 	p := &process{cfg: cfg, log: log, start: time.Now()}
 	p.applied.Store(cfg)
+	p.members.Store(cfg.Ensemble)
 	setLevel(log, cfg.LogLevel)
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
@@ -199,6 +202,10 @@ func (p *process) reload() error {
 		}
 	}
 	p.applied.Store(next)
+	if now := p.members.Load(); now != nil && config.Readdressed(now, next) {
+		p.server.Readdress(next.Ensemble)
+		p.members.Store(next.Ensemble)
+	}
 	p.server.Ports().SetLimits(limits(next))
 	p.words.Allow(next.Words)
 	setLevel(p.log, next.LogLevel)

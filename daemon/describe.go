@@ -20,20 +20,22 @@ func (p *process) role(s *replica.Status) string {
 	q, n := &s.Quorum, len(p.cfg.Ensemble.Members)
 	switch {
 	case !s.Serving:
-		return fmt.Sprintf("%s, without a quorum of %d%s", mode, n, p.without())
+		return fmt.Sprintf("%s, without a quorum of %d%s, %s", mode, n, p.without(), seen(p.server.Seen(), n))
 	case s.Role == proto.Leading:
 		p.servedAt.Store(0)
-		seen := 1
+		synced := 1
 		for _, l := range q.Learners {
 			if l.Synced {
-				seen++
+				synced++
 			}
 		}
-		return fmt.Sprintf("leader of %d, epoch %d, %d of %d servers seen", n, q.Epoch, seen, n)
+		return fmt.Sprintf("leader of %d, epoch %d, %s", n, q.Epoch, seen(synced, n))
 	}
 	p.servedAt.Store(0)
-	return fmt.Sprintf("%s of %d, led by %d, epoch %d", mode, n, q.Leader, q.Epoch)
+	return fmt.Sprintf("%s of %d, led by %d, epoch %d, %s", mode, n, q.Leader, q.Epoch, seen(p.server.Seen(), n))
 }
+
+func seen(k, n int) string { return fmt.Sprintf("%d of %d servers seen", k, n) }
 
 // without tells for how long there has been no quorum, as far as status lines have shown it.
 func (p *process) without() string {

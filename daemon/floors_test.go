@@ -27,13 +27,13 @@ var floors = map[string]string{
 	"store":     "meter proto",
 	"transport": "ensemble proto",
 	"cnxn":      "proto",
-	"replica":   "jute meter proto tree zab",
+	"replica":   "ensemble jute meter proto tree zab",
 	"sim":       "ensemble jute proto replica tree zab",
-	"server":    "cnxn meter proto replica store transport tree zab zkfile",
+	"server":    "cnxn ensemble meter proto replica store transport tree zab zkfile",
 	"admin":     "ensemble meter proto replica tree",
 	"config":    "ensemble",
 	"client":    "jute proto",
-	".":         "admin auth cnxn config meter proto replica server store transport tree zab",
+	".":         "admin auth cnxn config ensemble meter proto replica server store transport tree zab",
 }
 
 // pure packages decide; they know no clock, no file, no socket and no goroutine.

@@ -40,28 +40,3 @@ func TestCredential(t *testing.T) {
 		}
 	}
 }
-
-func TestChangedNamesTheListOfServers(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "zoo.cfg")
-	load := func(third string) *Config {
-		t.Helper()
-		text := "dataDir=" + dir + "\ntickTime=2000\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=" + third + ":1:2\n"
-		for name, text := range map[string]string{file: text, filepath.Join(dir, "myid"): "1\n"} {
-			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c, err := Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	if got := Changed(load("c"), load("c")); len(got) != 0 {
-		t.Errorf("nothing has changed: %v", got)
-	}
-	if got := Changed(load("c"), load("d")); len(got) != 1 || got[0].Name != "server.N" || got[0].Reload {
-		t.Errorf("another host: %v", got)
-	}
-}

@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/zkd-project/zkd/daemon/ensemble"
 )
 
 // Explain describes a setting; ok is false if there is none of that name, and text then
@@ -127,9 +130,23 @@ func Changed(before, after *Config) []Key {
 		}
 	}
 	if before.servers() != after.servers() {
-		changed = append(changed, Key{Name: "server.N", Class: Effective})
+		live := before.Ensemble != nil && Readdressed(before.Ensemble, after)
+		changed = append(changed, Key{Name: "server.N", Class: Effective, Reload: live})
+	}
+	if before.ServerID != after.ServerID {
+		changed = append(changed, Key{Name: "myid", Class: Effective})
 	}
 	return changed
+}
+
+// Readdressed says whether a configuration differs from a list of servers in nothing but the
+// addresses of others, which can change while a server runs.
+func Readdressed(list *ensemble.Config, c *Config) bool {
+	if c.Ensemble == nil || !list.SameServers(c.Ensemble) {
+		return false
+	}
+	now, next := list.Member(c.ServerID), c.Ensemble.Member(c.ServerID)
+	return now != nil && now.Client == next.Client && slices.Equal(now.Addresses, next.Addresses)
 }
 
 // servers is the list of servers as a text.

@@ -282,6 +282,23 @@ func (c *Config) Member(id int64) *Member {
 	return nil
 }
 
+// SameServers says whether two configurations have the same servers with the same say, so that
+// they differ in addresses at most.
+func (c *Config) SameServers(other *Config) bool {
+	if len(c.Members) != len(other.Members) {
+		return false
+	}
+	for i := range c.Members {
+		a, b := &c.Members[i], &other.Members[i]
+		if a.ID != b.ID || a.Observer != b.Observer || c.Weight(a.ID) != other.Weight(b.ID) {
+			return false
+		}
+	}
+	return slices.EqualFunc(c.Groups, other.Groups, func(a, b Group) bool {
+		return a.ID == b.ID && slices.Equal(a.Members, b.Members)
+	})
+}
+
 // Votes says whether a server is a participant.
 func (c *Config) Votes(id int64) bool {
 	m := c.Member(id)

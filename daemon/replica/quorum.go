@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
@@ -135,6 +136,15 @@ func (r *Replica) Snap(now Now, l *zab.Link, t *tree.Tree, zxid proto.Zxid) {
 		r.quorum.snap, r.quorum.installAt = t, 0
 	}
 	r.settle(now)
+}
+
+// Readdress takes over the addresses of a list that has the same servers.
+func (r *Replica) Readdress(list *ensemble.Config) {
+	r.zab.Readdress(list)
+	r.showConfig(r.tree)
+	if r.quorum.snap != nil {
+		r.showConfig(r.quorum.snap)
+	}
 }
 
 // showConfig has a tree show the configuration of this server.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/transport"
@@ -80,6 +81,20 @@ func (p peers) LinkDown(l *transport.Link, err error) {
 // DialFailed implements transport.Handler.
 func (p peers) DialFailed(id int64, err error) {
 	p.do(func(r *replica.Replica, now replica.Now) { r.DialFailed(now, id, err.Error()) })
+}
+
+// Readdress takes over the other servers' addresses from a list that has the same servers.
+func (s *Server) Readdress(list *ensemble.Config) {
+	s.hold(func() { s.opts.Replica.Readdress(list) })
+	s.quorum.net.Readdress(list)
+}
+
+// Seen counts the servers of the ensemble that this one can talk to, itself among them.
+func (s *Server) Seen() int {
+	if s.quorum.net == nil {
+		return 1
+	}
+	return 1 + s.quorum.net.Connected()
 }
 
 // Progress implements transport.Handler.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/ensemble"
@@ -28,8 +29,9 @@ const maxInitial = 2048
 // a dial of the other one makes it do so.
 type peer struct {
 	t      *Transport
-	m      *ensemble.Member
-	signal chan struct{} // dial now
+	id     int64
+	member atomic.Pointer[ensemble.Member] // where it is; a reload may change that
+	signal chan struct{}                   // dial now
 
 	mu      sync.Mutex
 	conn    net.Conn
@@ -40,7 +42,9 @@ type peer struct {
 }
 
 func newPeer(t *Transport, m *ensemble.Member) *peer {
-	return &peer{t: t, m: m, signal: make(chan struct{}, 1)}
+	p := &peer{t: t, id: m.ID, signal: make(chan struct{}, 1)}
+	p.member.Store(m)
+	return p
 }
 
 // notify queues a notification.
@@ -86,13 +90,13 @@ func (p *peer) dialLoop() {
 			p.await(0)
 			continue
 		}
-		if p.t.opts.ID < p.m.ID {
+		if p.t.opts.ID < p.id {
 			p.await(0)
 			if p.connected() {
 				continue
 			}
 		}
-		if err := p.dial(); err != nil || p.t.opts.ID < p.m.ID {
+		if err := p.dial(); err != nil || p.t.opts.ID < p.id {
 			p.await(pause)
 			pause = min(2*pause, dialPauseMax)
 		}
@@ -103,6 +107,13 @@ func (p *peer) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.conn != nil || p.stopped
+}
+
+// reachable says whether there is a connection.
+func (p *peer) reachable() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn != nil
 }
 
 // await waits until it is time to dial again; 0 is no time.
@@ -123,7 +134,7 @@ func (p *peer) await(d time.Duration) {
 
 // dial connects to the peer and says who this server is.
 func (p *peer) dial() error {
-	addrs, err := addresses(p.t.ctx, p.m, func(a ensemble.Address) int { return a.Election })
+	addrs, err := addresses(p.t.ctx, p.member.Load(), func(a ensemble.Address) int { return a.Election })
 	if err != nil {
 		return err
 	}
@@ -134,7 +145,7 @@ func (p *peer) dial() error {
 	if err = conn.SetWriteDeadline(time.Now().Add(p.t.opts.FirstTimeout)); err == nil {
 		_, err = conn.Write(p.t.initial())
 	}
-	if err != nil || p.t.opts.ID < p.m.ID {
+	if err != nil || p.t.opts.ID < p.id {
 		// The other one has to dial; it knows now that it should.
 		_ = conn.Close()
 		return err
@@ -255,7 +266,7 @@ func (p *peer) start(conn net.Conn) {
 	p.mu.Unlock()
 	p.t.running.Go(func() { p.write(conn, wake) })
 	p.t.running.Go(func() { p.read(conn) })
-	p.t.h.Peer(p.m.ID, true)
+	p.t.h.Peer(p.id, true)
 }
 
 // write sends notifications until the connection ends.
@@ -295,9 +306,9 @@ func (p *peer) read(conn net.Conn) {
 		return
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-		p.t.opts.Log.WithError(err).WithField("peer", p.m.ID).Debug("The election connection has ended")
+		p.t.opts.Log.WithError(err).WithField("peer", p.id).Debug("The election connection has ended")
 	}
-	p.t.h.Peer(p.m.ID, false)
+	p.t.h.Peer(p.id, false)
 	if !stopped {
 		p.nudge()
 	}
@@ -322,9 +333,9 @@ func (p *peer) readAll(conn net.Conn) error {
 		}
 		var note proto.Notification
 		if err := note.Decode(buf[:n]); err != nil {
-			p.t.opts.Log.WithError(err).WithField("peer", p.m.ID).Warn("Ignored a notification that cannot be read")
+			p.t.opts.Log.WithError(err).WithField("peer", p.id).Warn("Ignored a notification that cannot be read")
 			continue
 		}
-		p.t.h.Notification(p.m.ID, &note)
+		p.t.h.Notification(p.id, &note)
 	}
 }

@@ -422,19 +422,19 @@ func (t *Transport) DialLeader(id int64) {
 		t.dial()
 		t.dial = nil
 	}
-	m := t.opts.Ensemble.Member(id)
-	if m == nil || t.closed {
+	p := t.peers[id]
+	if p == nil || t.closed {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.dial = cancel
-	t.running.Go(func() { t.dialLeader(ctx, m) })
+	t.running.Go(func() { t.dialLeader(ctx, p) })
 }
 
-func (t *Transport) dialLeader(ctx context.Context, m *ensemble.Member) {
+func (t *Transport) dialLeader(ctx context.Context, p *peer) {
 	end := time.Now().Add(t.opts.DialLimit)
 	for pause := leaderPauseMin; ; pause = min(2*pause, leaderPauseMax) {
-		addrs, err := addresses(ctx, m, func(a ensemble.Address) int { return a.Quorum })
+		addrs, err := addresses(ctx, p.member.Load(), func(a ensemble.Address) int { return a.Quorum })
 		var conn net.Conn
 		if err == nil {
 			conn, err = t.connect(ctx, addrs)
@@ -451,7 +451,7 @@ func (t *Transport) dialLeader(ctx context.Context, m *ensemble.Member) {
 			}
 			return
 		case time.Now().After(end):
-			t.h.DialFailed(m.ID, err)
+			t.h.DialFailed(p.id, err)
 			return
 		}
 		select {

@@ -204,6 +204,28 @@ func (t *Transport) Redial() {
 	}
 }
 
+// Readdress takes over the addresses of the other servers from a list that has the same ones.
+// Connections stay; the next one goes to the new address.
+func (t *Transport) Readdress(list *ensemble.Config) {
+	for i := range list.Members {
+		m := &list.Members[i]
+		if p := t.peers[m.ID]; p != nil {
+			p.member.Store(m)
+			p.nudge()
+		}
+	}
+}
+
+// Connected counts the servers to which there is a connection of the election.
+func (t *Transport) Connected() (n int) {
+	for _, p := range t.peers {
+		if p.reachable() {
+			n++
+		}
+	}
+	return n
+}
+
 // LeaveElection closes the election port and its connections: a leader that is about to
 // end must not be voted for.
 func (t *Transport) LeaveElection() {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -344,4 +345,32 @@ func FuzzInitial(f *testing.F) {
 			t.Errorf("%x is server %d", b, id)
 		}
 	})
+}
+
+// TestReaddress has a server that was looked for in a wrong place found where it is said to be
+// then, and the connection that there is stay.
+func TestReaddress(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	right := listOf(t, 1, 2)
+	wrong := &ensemble.Config{Members: slices.Clone(right.Members)}
+	wrong.Members[0].Addresses = []ensemble.Address{{Host: "127.0.0.1", Quorum: port(t), Election: port(t)}}
+	a, ra := run(t, Options{ID: 1, Ensemble: right})
+	b, rb := run(t, Options{ID: 2, Ensemble: wrong, DialLimit: time.Minute})
+	b.DialLeader(1)
+	time.Sleep(50 * time.Millisecond)
+	if n := b.Connected(); n != 0 {
+		t.Errorf("connected to %d servers at an address where there is none", n)
+	}
+	b.Readdress(right)
+	rb.await(t, "a connection of the election", func() bool { return rb.up[1] })
+	ra.await(t, "the link of the dialler", func() bool { return len(ra.links) == 1 })
+	if n := b.Connected(); n != 1 {
+		t.Errorf("connected to %d servers", n)
+	}
+	b.Readdress(wrong)
+	a.Notify(2, vote(9))
+	rb.await(t, "a vote over the old connection", func() bool { return len(rb.votes) == 1 })
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
 }

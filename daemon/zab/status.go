@@ -1,6 +1,7 @@
 package zab
 
 import (
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -59,6 +60,11 @@ func (p *Peer) Status() Status {
 
 // ConfigText is the text of the ensemble's configuration, nil for a server on its own.
 func (p *Peer) ConfigText() []byte { return p.text }
+
+// Readdress takes over the addresses of a list that has the same servers.
+func (p *Peer) Readdress(list *ensemble.Config) {
+	p.cfg.Ensemble, p.text = list, []byte(list.String())
+}
 
 // EpochZxid is the start of the epoch in which the server serves, 0 if it does not.
 func (p *Peer) EpochZxid() proto.Zxid {
