@@ -5,15 +5,18 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/config"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/server"
+	"github.com/zkd-project/zkd/daemon/transport"
 )
 
 // Info implements admin.Backend.
@@ -23,9 +26,34 @@ func (p *process) Info() admin.Info {
 		Version: ProtocolVersion(), ClientPort: c.ClientPort, DataDir: c.DataDir, DataLogDir: c.DataLogDir,
 		TickTime: c.TickTime, MaxClientCnxns: p.applied.Load().MaxClientCnxns, MinSessionTimeout: c.MinSessionTimeout,
 		MaxSessionTimeout: c.MaxSessionTimeout, Backlog: c.Backlog,
-		Ensemble: p.members.Load(), ServerID: c.ServerID, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
+		Settings: p.settings, Ensemble: p.members.Load(), ServerID: c.ServerID,
+		InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		LocalSessions: c.LocalSessions,
 	}
+}
+
+// Learners implements admin.Backend.
+func (p *process) Learners() map[int64]admin.Learner {
+	all := make(map[int64]admin.Learner)
+	p.server.VisitLearners(func(id int64, l *transport.Link) {
+		all[id] = admin.Learner{Addr: l.RemoteAddr(), Since: l.Since().UnixMilli(), Queued: l.Queued()}
+	})
+	return all
+}
+
+// shown are the settings that are not defaults, without what is secret.
+func shown(c *config.Config) (list [][2]string) {
+	for _, s := range c.Settings {
+		secret := strings.HasSuffix(strings.ToLower(s.Key), "password") || strings.HasSuffix(s.Key, "superDigest")
+		switch {
+		case s.Source == "default":
+		case secret:
+			list = append(list, [2]string{s.Key, "(not shown)"})
+		default:
+			list = append(list, [2]string{s.Key, s.Value})
+		}
+	}
+	return list
 }
 
 // Alive implements admin.Backend.

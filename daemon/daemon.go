@@ -61,6 +61,8 @@ type process struct {
 	words  *admin.Words
 	start  time.Time
 
+	settings [][2]string // as shown to who asks by HTTP
+
 	applied  atomic.Pointer[config.Config]   // what the last reload read, cfg before that
 	members  atomic.Pointer[ensemble.Config] // the list of servers in force, nil for a server on its own
 	servedAt atomic.Int64                    // unix time since which there is no quorum; 0 if there is one
@@ -69,7 +71,7 @@ type process struct {
 // Run runs a server until ctx ends. ready, which may be nil, is called once clients can
 // connect, with the addresses that are listened on.
 func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready func([]net.Addr)) (err error) {
-	p := &process{cfg: cfg, log: log, start: time.Now()}
+	p := &process{cfg: cfg, log: log, start: time.Now(), settings: shown(cfg)}
 	p.applied.Store(cfg)
 	p.members.Store(cfg.Ensemble)
 	setLevel(log, cfg.LogLevel)

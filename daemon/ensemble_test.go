@@ -25,6 +25,8 @@ type trio struct {
 	t     *testing.T
 	dirs  [3]string
 	ports [3][3]int // client, quorum, election
+	admin [3]int    // ports of the commands by HTTP, 0 for none
+	roles [3]string // ":observer", if it is one
 	stop  [3]func() error
 	logs  [3]logText
 }
@@ -85,7 +87,12 @@ func (e *trio) start(i int) {
 	text := fmt.Sprintf("dataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\ntickTime=500\n"+
 		"commitLogCount=500\n4lw.commands.whitelist=*\n", e.dirs[i], e.ports[i][0])
 	for j, p := range e.ports {
-		text += fmt.Sprintf("server.%d=127.0.0.1:%d:%d\n", j+1, p[1], p[2])
+		text += fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s\n", j+1, p[1], p[2], e.roles[j])
+	}
+	if e.admin[i] != 0 {
+		text += fmt.Sprintf("admin.serverPort=%d\nadmin.serverAddress=127.0.0.1\n"+
+			"metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n"+
+			"metricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=%[1]d\n", e.admin[i])
 	}
 	file := filepath.Join(e.t.TempDir(), "zoo.cfg")
 	write := func(name, text string) {

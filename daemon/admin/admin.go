@@ -27,6 +27,7 @@ type Info struct {
 	MinSessionTimeout int
 	MaxSessionTimeout int
 	Backlog           int
+	Settings          [][2]string // that are not defaults, without secrets
 
 	// What follows is of a server in an ensemble.
 	Ensemble  *ensemble.Config // nil for a server on its own
@@ -57,6 +58,13 @@ type Process struct {
 	Environment [][2]string // of the word envi, in order
 }
 
+// Learner is a leader's connection to another server.
+type Learner struct {
+	Addr   string
+	Since  int64 // unix time in milliseconds
+	Queued int64 // bytes that wait to be sent
+}
+
 // Backend is where the answers come from.
 type Backend interface {
 	Info() Info
@@ -71,6 +79,8 @@ type Backend interface {
 	Metrics() []Metric
 	// Image is the zxid of the image on disk and when it was written, in seconds since 1970.
 	Image() (zxid proto.Zxid, at int64)
+	// Learners are the connections of a leader, by server id.
+	Learners() map[int64]Learner
 	// Alive tells what stands still, if anything does.
 	Alive() error
 	// Now is the time.

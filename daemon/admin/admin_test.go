@@ -47,6 +47,7 @@ func (*backend) Peer(*replica.Conn) (string, int64) { return "/127.0.0.1:5", 0 }
 func (*backend) Usage() (image, log int64)          { return 10, 20 }
 func (*backend) Metrics() []Metric                  { return nil }
 func (*backend) Image() (proto.Zxid, int64)         { return 7, 1000 }
+func (*backend) Learners() map[int64]Learner        { return nil }
 func (b *backend) Alive() error                     { return b.still }
 func (*backend) Now() replica.Now                   { return replica.Now{Wall: 1_000_000, Mono: 1000} }
 

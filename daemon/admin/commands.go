@@ -44,6 +44,7 @@ var commands = []command{
 		return nil
 	}},
 	{names: []string{"hash"}, run: (*Words).digests},
+	{names: []string{"initial_configuration", "icfg"}, run: (*Words).initialConfiguration},
 	{names: []string{"is_read_only", "isro"}, run: func(w *Words, o *object, _ url.Values) error {
 		o.put("read_only", w.status().ReadOnly)
 		return nil
@@ -59,8 +60,9 @@ var commands = []command{
 		*o = append(*o, w.monitored()...)
 		return nil
 	}},
+	{names: []string{"observer_connection_stat_reset", "orst"}, run: nothing}, // there are no such counters
 	{names: []string{"observers", "obsr"}, run: (*Words).observers},
-	{names: []string{"ruok"}, run: func(*Words, *object, url.Values) error { return nil }},
+	{names: []string{"ruok"}, run: nothing},
 	{names: []string{"server_stats", "srvr"}, run: (*Words).serverStats},
 	{names: []string{"set_trace_mask", "stmk"}, idle: true, run: (*Words).traceMask},
 	{names: []string{"stat_reset", "srst"}, run: func(w *Words, _ *object, _ url.Values) error {
@@ -73,6 +75,7 @@ var commands = []command{
 		}
 		return w.connections(o, q)
 	}},
+	{names: []string{"system_properties", "sysp"}, idle: true, run: (*Words).systemProperties},
 	{names: []string{"voting_view"}, run: (*Words).votingView},
 	{names: []string{"watch_summary", "wchs"}, run: func(w *Words, o *object, _ url.Values) error {
 		w.backend.Ask(func(r *replica.Replica) {
@@ -109,6 +112,35 @@ func (w *Words) Command(name string, query url.Values) any {
 		return end(c.names[0], fmt.Errorf(notServing)) //nolint:staticcheck // Apache's text
 	}
 	return end(c.names[0], c.run(w, &o, query))
+}
+
+func nothing(*Words, *object, url.Values) error { return nil }
+
+// initialConfiguration shows what was set as lines of zoo.cfg.
+func (w *Words) initialConfiguration(o *object, _ url.Values) error {
+	i := w.backend.Info()
+	var b strings.Builder
+	for _, s := range i.Settings {
+		fmt.Fprintf(&b, "%s=%s\n", s[0], s[1])
+	}
+	if i.Ensemble != nil {
+		fmt.Fprintln(&b, i.Ensemble)
+	}
+	o.put("initial_configuration", b.String())
+	return nil
+}
+
+// systemProperties shows the settings by the names that they have as properties in Java.
+func (w *Words) systemProperties(o *object, _ url.Values) error {
+	list := slices.Clone(w.backend.Process().Environment)
+	for _, s := range w.backend.Info().Settings {
+		list = append(list, [2]string{"zookeeper." + strings.TrimPrefix(s[0], "zookeeper."), s[1]})
+	}
+	slices.SortFunc(list, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	for _, e := range list {
+		o.put(e[0], e[1])
+	}
+	return nil
 }
 
 func (w *Words) configuration(o *object, _ url.Values) error {

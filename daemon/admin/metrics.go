@@ -75,7 +75,11 @@ func (w *Words) gather() *metrics {
 		r.Tree().VisitQuotas(func(q tree.Quota) { quotas = append(quotas, q) })
 	})
 	g.gauges(w.backend.Process(), &c, m)
-	g.ensemble(m)
+	voters := 0
+	if list := w.backend.Info().Ensemble; list != nil {
+		list.Voters(func(int64) { voters++ })
+	}
+	g.ensemble(m, voters)
 	for _, q := range quotas {
 		ns := strings.TrimPrefix(q.Path, "/")
 		g.keyed("quota_count_limit_per_namespace", ns, q.CountLimit)
@@ -121,12 +125,12 @@ func (g *metrics) gauges(p Process, c *tree.Counts, m *replica.Meters) {
 }
 
 // ensemble are those that only a server of an ensemble has.
-func (g *metrics) ensemble(m *replica.Meters) {
+func (g *metrics) ensemble(m *replica.Meters, voters int) {
 	s := &g.status
 	if s.Solo {
 		return
 	}
-	g.gauge("quorum_size", int64(s.Quorum.Members))
+	g.gauge("quorum_size", int64(voters))
 	g.gauge("epoch", s.Quorum.Epoch)
 	g.gauge("last_logged_zxid", int64(s.Quorum.Logged))
 	g.gauge("last_durable_zxid", int64(s.Quorum.Durable))

@@ -73,13 +73,22 @@ func (w *Words) leader(o *object, _ url.Values) error {
 	return nil
 }
 
+// uncounted stands for what Apache counts for each observer, and zkd does not.
+const uncounted = -1
+
 func (w *Words) observers(o *object, _ url.Values) error {
 	list := []object{}
-	s := w.status()
+	s, links := w.status(), w.backend.Learners()
 	for _, l := range s.Quorum.Learners {
-		if l.Observer && l.Synced {
-			list = append(list, object{{"sid", l.ID}, {"last_zxid", int64(l.Acked)}})
+		if !l.Observer || !l.Synced {
+			continue
 		}
+		link := links[l.ID]
+		list = append(list, object{
+			{"remote_socket_address", "/" + link.Addr}, {"sid", l.ID}, {"established", link.Since},
+			{"queued_packets", uncounted}, {"queued_packets_size", link.Queued}, {"packets_received", uncounted},
+			{"packets_sent", uncounted}, {"requests", uncounted}, {"last_zxid", int64(l.Acked)},
+		})
 	}
 	o.put("synced_observers", len(list))
 	o.put("observers", list)
@@ -94,7 +103,7 @@ func (w *Words) votingView(o *object, _ url.Values) error {
 				quorum, election := addresses(m)
 				view[strconv.FormatInt(m.ID, 10)] = object{
 					{"server_addresses", quorum}, {"election_addresses", election}, {"client_address", m.Client},
-					{"learner_type", "PARTICIPANT"},
+					{"learner_type", "participant"},
 				}
 			}
 		}
@@ -111,14 +120,16 @@ func addresses(m *ensemble.Member) (quorum, election []string) {
 	return quorum, election
 }
 
-// addressSet is how Apache's commands show a server's addresses.
+// addressSet is how Apache's commands show a server's addresses. Those of the server itself
+// count as reachable.
 func addressSet(list []string) object {
-	var hosts []string
+	var hosts, wild []string
 	var ports []int
 	for _, a := range list {
 		host, port, err := net.SplitHostPort(a)
 		if n, bad := strconv.Atoi(port); err == nil && bad == nil {
 			hosts, ports = append(hosts, host), append(ports, n)
+			wild = append(wild, net.JoinHostPort("0.0.0.0", port))
 		}
 	}
 	one := ""
@@ -126,30 +137,36 @@ func addressSet(list []string) object {
 		one = list[0]
 	}
 	return object{
-		{"empty", len(list) == 0}, {"all_addresses", list}, {"one", one},
-		{"all_ports", ports}, {"all_host_strings", hosts},
+		{"empty", len(list) == 0}, {"all_addresses", list}, {"wildcard_addresses", wild}, {"all_ports", ports},
+		{"all_host_strings", hosts}, {"reachable_address", one}, {"all_reachable_addresses", list},
+		{"all_reachable_addresses_or_all", list}, {"reachable_or_one", one}, {"one", one},
 	}
 }
 
 func (w *Words) zabState(o *object, _ url.Values) error {
 	i, s := w.backend.Info(), w.status()
-	o.put("myid", i.ServerID)
-	o.put("is_leader", s.Role == proto.Leading && !s.Solo)
 	m := i.member()
-	if m != nil {
-		quorum, election := addresses(m)
-		o.put("quorum_address", addressSet(quorum))
-		o.put("election_address", addressSet(election))
+	if m == nil || s.Solo {
+		o.put("voting", false)
+		o.put("zabstate", "")
+		return nil
+	}
+	quorum, election := addresses(m)
+	o.put("myid", i.ServerID)
+	o.put("is_leader", s.Role == proto.Leading)
+	o.put("quorum_address", addressSet(quorum))
+	o.put("election_address", addressSet(election))
+	if m.Client == "" {
+		o.put("client_address", nil)
+	} else {
 		o.put("client_address", m.Client)
 	}
-	o.put("voting", m != nil && !m.Observer)
+	o.put("voting", !m.Observer)
 	o.put("last_zxid", fmt.Sprint(s.Zxid))
 	o.put("zab_epoch", s.Zxid.Epoch())
 	o.put("zab_counter", int64(s.Zxid)&0xffffffff)
 	state := "broadcast"
 	switch {
-	case s.Solo:
-		state = ""
 	case s.Role == proto.Looking:
 		state = "election"
 	case !s.Serving:

@@ -21,6 +21,7 @@ import (
 type quorum struct {
 	net     *transport.Transport // nil for a server on its own
 	serving atomic.Bool
+	links   map[*quorumLink]struct{} // guarded by the step lock
 }
 
 // quorumLink is a connection of the quorum port, between transport and replica.
@@ -65,7 +66,10 @@ func (p peers) LinkUp(l *transport.Link) {
 	q := &quorumLink{net: l}
 	q.Link.Owner = q
 	l.Owner = q
-	p.do(func(r *replica.Replica, now replica.Now) { r.LinkUp(now, &q.Link, l.Dialled()) })
+	p.do(func(r *replica.Replica, now replica.Now) {
+		p.s.quorum.links[q] = struct{}{}
+		r.LinkUp(now, &q.Link, l.Dialled())
+	})
 }
 
 // LinkDown implements transport.Handler.
@@ -75,7 +79,10 @@ func (p peers) LinkDown(l *transport.Link, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		reason = err.Error()
 	}
-	p.do(func(r *replica.Replica, now replica.Now) { r.LinkDown(now, &q.Link, reason) })
+	p.do(func(r *replica.Replica, now replica.Now) {
+		delete(p.s.quorum.links, q)
+		r.LinkDown(now, &q.Link, reason)
+	})
 }
 
 // DialFailed implements transport.Handler.
@@ -87,6 +94,17 @@ func (p peers) DialFailed(id int64, err error) {
 func (s *Server) Readdress(list *ensemble.Config) {
 	s.hold(func() { s.opts.Replica.Readdress(list) })
 	s.quorum.net.Readdress(list)
+}
+
+// VisitLearners calls f for each connection to a learner that has said which one it is.
+func (s *Server) VisitLearners(f func(id int64, l *transport.Link)) {
+	s.hold(func() {
+		for q := range s.quorum.links {
+			if id := q.Peer(); id != 0 && !q.net.Dialled() {
+				f(id, q.net)
+			}
+		}
+	})
 }
 
 // Seen counts the servers of the ensemble that this one can talk to, itself among them.

@@ -74,6 +74,7 @@ func newServer(o Options) *Server {
 	}
 	s.ticked.Store(int64(Now().Mono))
 	s.log.wake = make(chan struct{}, 1)
+	s.quorum.links = make(map[*quorumLink]struct{})
 	return s
 }
 

@@ -29,6 +29,7 @@ type Link struct {
 	conn    *net.TCPConn
 	raw     syscall.RawConn
 	dialled bool
+	since   time.Time
 	why     error // set before conn is closed by this side
 
 	mu      sync.Mutex
@@ -54,6 +55,9 @@ func (l *Link) Dialled() bool { return l.dialled }
 
 // RemoteAddr is the address of the other end.
 func (l *Link) RemoteAddr() string { return l.conn.RemoteAddr().String() }
+
+// Since is when the connection was made.
+func (l *Link) Since() time.Time { return l.since }
 
 // Queued is the number of bytes that wait to be sent.
 func (l *Link) Queued() int64 {
@@ -279,7 +283,8 @@ func (t *Transport) newLink(conn net.Conn, dialled bool) *Link {
 	tcp := conn.(*net.TCPConn)
 	raw, err := tcp.SyscallConn()
 	l := &Link{
-		t: t, conn: tcp, raw: raw, dialled: dialled, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		t: t, conn: tcp, raw: raw, dialled: dialled, since: time.Now(),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
