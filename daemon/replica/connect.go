@@ -50,7 +50,7 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 
 // reopen has a client come back to its session.
 func (r *Replica) reopen(now Now, c *Conn, id proto.SessionID) {
-	s := r.sessions.byID[id]
+	s := r.sessions.known(id)
 	switch {
 	case s != nil && s.local:
 		r.resume(now, c, s)
@@ -84,7 +84,7 @@ func (r *Replica) open(now Now, c *Conn) {
 		c.hello = nil
 		r.caller = r.callerOf(c, c.IDs)
 		r.req = proto.Request{Op: proto.OpCreateSession, Mode: int32(c.timeout)}
-		r.sessions.owners[id] = r.cfg.ServerID
+		r.sessions.expect(id, r.cfg.ServerID)
 		it.zxid = r.propose(now, proto.TxnHeader{Session: id, Type: proto.OpCreateSession}, c, proto.ErrOK)
 	} else {
 		r.quorum.opening[id] = c
@@ -122,17 +122,7 @@ func (r *Replica) attach(now Now, c *Conn, s *session, since proto.Millis) {
 
 // sessionCreated starts the clock of a session whose creation has been committed.
 func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
-	s := r.sessions.byID[txn.Session]
-	switch {
-	case s == nil:
-		s = r.sessions.add(now, txn.Session, proto.Millis(txn.Timeout))
-	case s.local:
-		r.sessions.globalize(now, s)
-	}
-	if owner := r.sessions.owners[s.id]; owner != 0 {
-		s.owner = owner
-		delete(r.sessions.owners, s.id)
-	}
+	s := r.sessions.arrive(now, txn.Session, proto.Millis(txn.Timeout))
 	if c == nil {
 		return
 	}

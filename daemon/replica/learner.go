@@ -33,7 +33,7 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	}
 	s := r.sessions.byID[id]
 	if s == nil { // its creation has not come this far yet
-		s = r.sessions.add(now, id, c.timeout)
+		s = r.sessions.add(now, id, c.timeout, nil)
 	}
 	r.resume(now, c, s)
 	r.replay(now, c)
@@ -49,13 +49,9 @@ func (r *Replica) validate(now Now, l *zab.Link, p *proto.Packet) {
 		return
 	}
 	r.meters.Revalidations++
-	s := r.sessions.byID[id]
-	_, coming := r.sessions.owners[id] // a local one that is becoming global
-	valid := coming || s != nil && !s.local && !s.closing
-	if coming {
-		r.sessions.owners[id] = l.Peer()
-	}
-	if valid && s != nil {
+	s := r.sessions.known(id) // may be a local one that is becoming global
+	valid := s != nil && !s.closing && (!s.local || r.sessions.coming[id] == s)
+	if valid {
 		if s.conn != nil {
 			r.abort(s.conn)
 		}
@@ -118,7 +114,7 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 	case h.Type == proto.OpCheck:
 		code = proto.ErrUnimplemented // no server could read it from the log
 	case h.Type == proto.OpCreateSession:
-		r.sessions.owners[h.Session] = l.Peer()
+		r.sessions.expect(h.Session, l.Peer())
 	default:
 		code = r.mayForward(l.Peer(), &h)
 	}

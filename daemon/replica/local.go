@@ -65,22 +65,16 @@ func (r *Replica) upgraded(now Now, c *Conn) {
 
 // mayForward checks that a session may write through a learner.
 func (r *Replica) mayForward(learner int64, h *proto.TxnHeader) proto.ErrCode {
-	s := r.sessions.byID[h.Session]
-	if s != nil {
+	s := r.sessions.known(h.Session)
+	switch {
+	case s != nil:
 		if s.owner == 0 {
 			s.owner = learner
 		}
 		return r.mayWrite(s, learner, h.Type)
+	case r.cfg.LocalSessions && byte(h.Session>>56) != byte(r.cfg.ServerID): // it is local to the learner
+		r.caller.NoEphemeral = proto.ErrSessionExpired
+		return r.mayDo(h.Type)
 	}
-	owner, coming := r.sessions.owners[h.Session]
-	switch {
-	case coming && owner != learner:
-		return proto.ErrSessionMoved
-	case coming:
-	case r.cfg.LocalSessions && byte(h.Session>>56) != byte(r.cfg.ServerID):
-		r.caller.NoEphemeral = proto.ErrSessionExpired // it is local to the learner
-	default:
-		return proto.ErrSessionExpired
-	}
-	return r.mayDo(h.Type)
+	return proto.ErrSessionExpired
 }

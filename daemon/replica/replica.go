@@ -57,7 +57,7 @@ func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 // loadSessions takes over the sessions that the tree knows.
 func (r *Replica) loadSessions(now Now) {
 	r.tree.Sessions(func(id proto.SessionID, timeout int32) {
-		r.sessions.add(now, id, proto.Millis(timeout))
+		r.sessions.add(now, id, proto.Millis(timeout), nil)
 		if id>>56 == r.sessions.lastID>>56 && id > r.sessions.lastID {
 			r.sessions.lastID = id
 		}

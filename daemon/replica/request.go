@@ -121,7 +121,7 @@ func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
 	}
 	code := r.mayWrite(s, r.cfg.ServerID, it.op)
 	if it.op == proto.OpCreateSession {
-		r.sessions.owners[s.id] = r.cfg.ServerID
+		r.sessions.expect(s.id, r.cfg.ServerID)
 	}
 	it.zxid = r.propose(now, proto.TxnHeader{Session: s.id, Cxid: it.xid, Type: it.op}, c, code)
 	if it.zxid == 0 {

@@ -36,7 +36,7 @@ type sessions struct {
 	lastID  proto.SessionID
 	locals  int // in byID
 
-	owners map[proto.SessionID]int64 // through whom the sessions come that are being created
+	coming map[proto.SessionID]*session // are being created, as far as their leader knows them
 	// On a learner nothing but local sessions expires; the leader is told who was heard of.
 	learner bool
 	touched []*session
@@ -48,7 +48,7 @@ func newSessions(tick proto.Millis, server int64) *sessions {
 		server:  server,
 		byID:    make(map[proto.SessionID]*session),
 		buckets: make(map[proto.Millis][]*session),
-		owners:  make(map[proto.SessionID]int64),
+		coming:  make(map[proto.SessionID]*session),
 		learner: true,
 	}
 }
@@ -71,9 +71,13 @@ func (s *sessions) nextID() proto.SessionID {
 	return s.lastID
 }
 
-// add starts to watch over a session.
-func (s *sessions) add(now Now, id proto.SessionID, timeout proto.Millis) *session {
+// add starts to watch over a session; was, if it is not nil, is what is known of it.
+func (s *sessions) add(now Now, id proto.SessionID, timeout proto.Millis, was *session) *session {
 	sess := &session{id: id, timeout: timeout}
+	if was != nil {
+		sess = was
+		sess.local, sess.upgrading, sess.timeout = false, false, max(sess.timeout, timeout)
+	}
 	s.byID[id] = sess
 	s.touch(now, sess)
 	if !s.learner {
@@ -89,6 +93,37 @@ func (s *sessions) addLocal(now Now, id proto.SessionID, timeout proto.Millis) *
 	s.locals++
 	s.touch(now, sess)
 	s.file(sess)
+	return sess
+}
+
+// expect notes that a session is being created through a server.
+func (s *sessions) expect(id proto.SessionID, server int64) {
+	sess := s.known(id)
+	if sess == nil {
+		sess = &session{id: id}
+	}
+	sess.owner = server
+	s.coming[id] = sess
+}
+
+// known is a session that is there, or is being created.
+func (s *sessions) known(id proto.SessionID) *session {
+	if sess := s.byID[id]; sess != nil {
+		return sess
+	}
+	return s.coming[id]
+}
+
+// arrive notes that a session has been created.
+func (s *sessions) arrive(now Now, id proto.SessionID, timeout proto.Millis) *session {
+	sess, was := s.byID[id], s.coming[id]
+	delete(s.coming, id)
+	switch {
+	case sess == nil:
+		sess = s.add(now, id, timeout, was)
+	case sess.local:
+		s.globalize(now, sess)
+	}
 	return sess
 }
 
@@ -121,7 +156,7 @@ func (s *sessions) dismiss() {
 func (s *sessions) become(now Now, learner bool) {
 	clear(s.buckets)
 	s.next, s.learner = 0, learner
-	clear(s.owners)
+	clear(s.coming)
 	for _, sess := range s.touched {
 		sess.heard = false
 	}

@@ -96,7 +96,7 @@ func (s *server) boot() {
 	w.trace("%d starts, image %v, log of %d, epochs %v", s.id, t.LastZxid(), len(s.disk.log), s.disk.hard)
 	s.r = replica.New(replica.Config{
 		ServerID: s.id, TickTime: 200, MinTimeout: 400, MaxTimeout: 4000,
-		ReapInterval: 60_000, ReapPerMinute: 100, Auth: nobody{},
+		ReapInterval: 60_000, ReapPerMinute: 100, Auth: nobody{}, LocalSessions: w.opt.Local, Upgrading: w.opt.Local,
 		Zab: zab.Config{
 			ID: s.id, Ensemble: w.config, TickTime: 200, InitLimit: 10, SyncLimit: 5, MinNotify: 20, MaxNotify: 2000,
 			WindowTxns: 20, WindowBytes: 1 << 20,

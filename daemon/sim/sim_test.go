@@ -16,6 +16,7 @@ var (
 // options shapes a seed's ensemble.
 func options(seed uint64) sim.Options {
 	o := sim.Options{Servers: 3, Clients: 3, Faulty: 15_000, Quiet: 20_000, Trace: *trace}
+	o.Local = seed%4 == 0
 	switch seed % 5 {
 	case 1:
 		o.Servers = 5

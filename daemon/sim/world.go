@@ -19,6 +19,7 @@ type Options struct {
 	Clients   int          // each with a session of its own
 	Faulty    proto.Millis // how long there are faults
 	Quiet     proto.Millis // how long the ensemble has to recover from them
+	Local     bool         // sessions begin as local ones
 	Trace     bool         // keep what happened
 }
 
@@ -215,6 +216,7 @@ func (w *world) finish() {
 			return
 		}
 	}
+	w.checkOwners(first.r.Tree())
 	for _, c := range w.clients {
 		for _, path := range c.acked {
 			if !exists(first.r.Tree(), path) {
@@ -225,6 +227,17 @@ func (w *world) finish() {
 		w.report.Acked += len(c.acked)
 	}
 	w.report.Committed = len(w.digests)
+}
+
+// checkOwners checks that no ephemeral belongs to a session that is no more.
+func (w *world) checkOwners(t *tree.Tree) {
+	known := make(map[proto.SessionID]bool)
+	t.Sessions(func(id proto.SessionID, _ int32) { known[id] = true })
+	t.VisitEphemerals(func(s proto.SessionID, _ int) {
+		if !known[s] {
+			w.violated("session %v has ephemerals and is none", s)
+		}
+	})
 }
 
 // String sums a report up.
