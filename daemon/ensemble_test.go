@@ -28,6 +28,7 @@ type trio struct {
 	admin [3]int    // ports of the commands by HTTP, 0 for none
 	roles [3]string // ":observer", if it is one
 	stop  [3]func() error
+	more  string // settings
 	logs  [3]logText
 }
 
@@ -85,7 +86,7 @@ func (e *trio) addr(i int) string { return fmt.Sprintf("127.0.0.1:%d", e.ports[i
 func (e *trio) start(i int) {
 	e.t.Helper()
 	text := fmt.Sprintf("dataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\ntickTime=500\n"+
-		"commitLogCount=500\n4lw.commands.whitelist=*\n", e.dirs[i], e.ports[i][0])
+		"commitLogCount=500\n4lw.commands.whitelist=*\n", e.dirs[i], e.ports[i][0]) + e.more
 	for j, p := range e.ports {
 		text += fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s\n", j+1, p[1], p[2], e.roles[j])
 	}
@@ -127,18 +128,23 @@ func (e *trio) halt(i int) {
 	}
 }
 
-// mode is what a server says of its role.
-func (e *trio) mode(i int) string {
+// word asks a server a four-letter word.
+func (e *trio) word(i int, word string) string {
 	conn, err := net.Dial("tcp", e.addr(i))
 	if err != nil {
 		return ""
 	}
 	defer conn.Close()
-	if _, err := conn.Write([]byte("srvr")); err != nil {
+	if _, err := conn.Write([]byte(word)); err != nil {
 		return ""
 	}
 	b, _ := io.ReadAll(conn)
-	_, mode, _ := strings.Cut(string(b), "Mode: ")
+	return string(b)
+}
+
+// mode is what a server says of its role.
+func (e *trio) mode(i int) string {
+	_, mode, _ := strings.Cut(e.word(i, "srvr"), "Mode: ")
 	mode, _, _ = strings.Cut(mode, "\n")
 	return mode
 }
