@@ -91,6 +91,9 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 		r.zab.HangUp(l, "its REQUEST cannot be read")
 		return
 	}
+	if s := r.sessions.byID[h.Session]; s != nil {
+		r.sessions.touch(now, s) // the next PING would say so, and might not come
+	}
 	if r.zab.Resigned() {
 		return // the learner sends it to the next leader
 	}

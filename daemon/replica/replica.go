@@ -56,12 +56,16 @@ func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 
 // loadSessions takes over the sessions that the tree knows.
 func (r *Replica) loadSessions(now Now) {
+	last := r.sessions.lastID
 	r.tree.Sessions(func(id proto.SessionID, timeout int32) {
 		r.sessions.add(now, id, proto.Millis(timeout), nil)
-		if id>>56 == r.sessions.lastID>>56 && id > r.sessions.lastID {
-			r.sessions.lastID = id
+		if id>>56 == last>>56 {
+			last = max(last, id)
 		}
 	})
+	if last > r.sessions.lastID {
+		r.sessions.lastID = idsAfter(last, now.Wall)
+	}
 }
 
 // Tree is the replica's tree, to be read between steps.

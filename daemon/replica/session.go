@@ -59,6 +59,15 @@ func firstID(server int64, wall proto.Millis) proto.SessionID {
 	return proto.SessionID(uint64(wall)<<24>>8 | uint64(server)<<56)
 }
 
+// idsAfter is where session ids go on when the clock has been set back and there is a
+// session of a time that is still to come. Those that came after it may have been closed,
+// and no id may come again, so the wall time adds some distance to it.
+func idsAfter(last proto.SessionID, wall proto.Millis) proto.SessionID {
+	const times = 1<<40 - 1
+	then := uint64(last)>>16&times + 1 + uint64(wall)&(1<<20-1)
+	return proto.SessionID(uint64(last)>>56<<56 | then&times<<16)
+}
+
 // containerOwner is the ephemeral owner that marks a container, so no session's id.
 const containerOwner = proto.SessionID(-1 << 63)
 

@@ -1,0 +1,244 @@
+package replica_test
+
+import (
+	"testing"
+
+	"github.com/zkd-project/zkd/daemon/ensemble"
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
+)
+
+// member is server 3 of an ensemble of three. The others, the network and the disk are the
+// test's; everything that is written is durable at once.
+type member struct {
+	t    *testing.T
+	r    *replica.Replica
+	now  replica.Now
+	txns []proto.Txn // as they were logged
+	sent map[*zab.Link][]proto.Packet
+	out  map[*replica.Conn][]byte
+}
+
+func newMember(t *testing.T, tr *tree.Tree) *member {
+	t.Helper()
+	c, err := ensemble.ParseText("server.1=h1:1:2\nserver.2=h2:1:2\nserver.3=h3:1:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &member{t: t, now: replica.Now{Wall: 1_000_000, Mono: 5_000}}
+	g.sent, g.out = make(map[*zab.Link][]proto.Packet), make(map[*replica.Conn][]byte)
+	g.r = replica.New(replica.Config{
+		ServerID: 3, TickTime: 1000, MinTimeout: 2000, MaxTimeout: 20_000,
+		ReapInterval: 60_000, ReapPerMinute: 1, Auth: new(fakeAuth),
+		Zab: zab.Config{
+			ID: 3, Ensemble: c, TickTime: 1000, InitLimit: 10, SyncLimit: 5, WindowTxns: 100, WindowBytes: 1 << 20,
+		},
+	}, g.now, tr, zab.Recovered{})
+	g.effects()
+	return g
+}
+
+func newTestTree() *tree.Tree { return tree.New(tree.Options{Match: new(fakeAuth)}) }
+
+// effects does what the replica wants done, until there is no more.
+func (g *member) effects() {
+	for {
+		var e replica.Effects
+		g.r.Effects(&e)
+		for _, l := range e.Links {
+			for b := l.Out; len(b) > 0; {
+				var p proto.Packet
+				n, err := p.Decode(append([]byte(nil), b...), 1<<20)
+				if err != nil {
+					g.t.Fatal(err)
+				}
+				b = b[n:]
+				g.sent[l] = append(g.sent[l], p)
+			}
+			l.Out, l.Bulks = nil, nil
+		}
+		for _, c := range e.Conns {
+			g.out[c] = append(g.out[c], c.Out.B...)
+			c.Out.Reset()
+			if c.Abort || c.Close {
+				g.r.Disconnect(c)
+			}
+		}
+		if len(e.Writes) == 0 {
+			return
+		}
+		for _, w := range e.Writes {
+			if w.Kind == zab.WriteLog {
+				for i := range w.Log.Entries {
+					var txn proto.Txn
+					if err := txn.Decode(append([]byte(nil), w.Log.Txn(i)...)); err != nil {
+						g.t.Fatal(err)
+					}
+					g.txns = append(g.txns, txn)
+				}
+			}
+			g.r.Durable(g.now, w.Pos)
+		}
+	}
+}
+
+// last is the last transaction logged.
+func (g *member) last() *proto.Txn { return &g.txns[len(g.txns)-1] }
+
+func (g *member) packet(l *zab.Link, t proto.PacketType, zxid proto.Zxid, data []byte) {
+	g.r.Packet(g.now, l, &proto.Packet{Type: t, Zxid: zxid, Data: data})
+	g.r.Settled(g.now)
+	g.effects()
+}
+
+func (g *member) tick(ms proto.Millis) {
+	for ; ms > 0; ms -= 100 {
+		g.now.Wall += 100
+		g.now.Mono += 100
+		g.r.Tick(g.now)
+		g.effects()
+	}
+}
+
+// lead has the server lead an epoch, with server 2 as its follower.
+func (g *member) lead(epoch int64) *zab.Link {
+	g.t.Helper()
+	for g.r.Status().Role == proto.Looking {
+		g.r.Notification(g.now, 2, &proto.Notification{Vote: g.r.Status().Quorum.Looking})
+		g.effects()
+		g.tick(100)
+	}
+	l := new(zab.Link)
+	g.r.LinkUp(g.now, l, false)
+	info := proto.LearnerInfo{ID: 2, Version: proto.LearnerVersion}
+	g.packet(l, proto.PacketFollowerInfo, proto.Zxid((epoch-1)<<32), info.Append(nil))
+	g.packet(l, proto.PacketAckEpoch, g.r.Tree().LastZxid(), jute.AppendInt(nil, int32(epoch-1)))
+	g.packet(l, proto.PacketAck, proto.Zxid(epoch<<32), nil)
+	if !g.r.Serving() {
+		g.t.Fatalf("it does not serve: %+v", g.r.Status())
+	}
+	return l
+}
+
+// follow has the server follow server 2, whose log ends at a zxid.
+func (g *member) follow(epoch int64, end proto.Zxid) *zab.Link {
+	g.t.Helper()
+	for g.r.Status().Role == proto.Looking {
+		v := proto.Vote{Leader: 2, Zxid: end, ElectionEpoch: 1, PeerEpoch: epoch}
+		g.r.Notification(g.now, 2, &proto.Notification{State: proto.Leading, Vote: v})
+		g.r.Notification(g.now, 1, &proto.Notification{State: proto.Following, Vote: v})
+		g.effects()
+		g.tick(100)
+	}
+	l := new(zab.Link)
+	g.r.LinkUp(g.now, l, true)
+	g.packet(l, proto.PacketLeaderInfo, proto.Zxid(epoch<<32), jute.AppendInt(nil, proto.LearnerVersion))
+	if end < g.r.Status().Quorum.Logged {
+		g.packet(l, proto.PacketTrunc, end, nil)
+	} else {
+		g.packet(l, proto.PacketDiff, end, nil)
+	}
+	g.packet(l, proto.PacketNewLeader, proto.Zxid(epoch<<32), nil)
+	g.packet(l, proto.PacketUpToDate, -1, nil)
+	if !g.r.Serving() {
+		g.t.Fatalf("it does not serve: %+v", g.r.Status())
+	}
+	return l
+}
+
+// client opens a session with the server.
+func (g *member) client(timeout int32) *replica.Conn {
+	c := &replica.Conn{Owner: "c", IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+	g.r.Connect(g.now, c)
+	req := proto.ConnectRequest{Timeout: timeout}
+	g.r.Input(g.now, c, req.Append(nil))
+	g.effects()
+	return c
+}
+
+func (g *member) ask(c *replica.Conn, xid int32, op proto.Op, body []byte) {
+	g.r.Input(g.now, c, append(jute.AppendInt(jute.AppendInt(nil, xid), int32(op)), body...))
+	g.effects()
+}
+
+// request is a client's request that a follower sends on.
+func (g *member) request(l *zab.Link, s proto.SessionID, xid int32, op proto.Op, body []byte) {
+	b := jute.AppendInt(jute.AppendInt(jute.AppendLong(nil, int64(s)), xid), int32(op))
+	g.packet(l, proto.PacketRequest, -1, append(b, body...))
+}
+
+func createBody(path string) []byte {
+	b := proto.AppendACLs(jute.AppendString(jute.AppendString(nil, path), ""), proto.OpenACLUnsafe)
+	return jute.AppendInt(b, proto.FlagPersistent)
+}
+
+// TestPromisesEndWithTheLeadership: what a leader promised and another leader cut off does
+// not count when the server leads again.
+func TestPromisesEndWithTheLeadership(t *testing.T) {
+	g := newMember(t, newTestTree())
+	l := g.lead(1)
+	c := g.client(10_000)
+	g.packet(l, proto.PacketAck, g.last().Zxid, nil)
+	base, session := g.last().Zxid, g.last().Session
+	g.ask(c, 1, proto.OpCreate, createBody("/x")) // nobody acknowledges it
+	if g.last().Type != proto.OpCreate {
+		t.Fatalf("logged %+v", g.last())
+	}
+	g.r.LinkDown(g.now, l, "test")
+	g.effects()
+	g.tick(2000)
+	l = g.follow(2, base)
+	g.r.LinkDown(g.now, l, "test")
+	g.effects()
+	l = g.lead(3)
+	g.request(l, session, 2, proto.OpCreate, createBody("/x"))
+	if txn := g.last(); txn.Zxid.Epoch64() != 3 || txn.Type != proto.OpCreate {
+		t.Errorf("in epoch 3 the create became %+v", txn)
+	}
+}
+
+// TestRequestsKeepTheirSessionsAlive: a request that a follower sends on tells that its
+// client is alive, though no PING comes that says so.
+func TestRequestsKeepTheirSessionsAlive(t *testing.T) {
+	for _, op := range []proto.Op{proto.OpCreate, proto.OpSync} {
+		g := newMember(t, newTestTree())
+		l := g.lead(1)
+		session := proto.SessionID(2<<56 | 1)
+		g.request(l, session, 0, proto.OpCreateSession, jute.AppendInt(nil, 4000))
+		for range 4 {
+			g.packet(l, proto.PacketAck, g.last().Zxid, nil)
+			g.tick(3000)
+			g.request(l, session, 1, op, jute.AppendString(nil, "/"))
+			g.packet(l, proto.PacketPing, 0, nil)
+		}
+		for _, txn := range g.txns {
+			if txn.Type == proto.OpCloseSession {
+				t.Errorf("%v: the session was closed at %v", op, txn.Zxid)
+			}
+		}
+	}
+}
+
+// TestNoSessionIDTwice restarts a server whose clock has been set back: an id that it has
+// given out does not come again, though the session has been closed since.
+func TestNoSessionIDTwice(t *testing.T) {
+	tr := newTestTree()
+	then := proto.SessionID(3<<56 | 2_000_000<<16) // the clock was at 2,000,000
+	apply := func(zxid proto.Zxid, op proto.Op, id proto.SessionID) {
+		var res tree.Result
+		tr.Apply(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: zxid, Type: op, Session: id}, Timeout: 10_000}, &res)
+	}
+	apply(1, proto.OpCreateSession, then)
+	apply(2, proto.OpCreateSession, then+1)
+	apply(3, proto.OpCloseSession, then+1)
+	g := newMember(t, tr)
+	g.lead(1)
+	g.client(10_000)
+	txn := g.last()
+	if txn.Type != proto.OpCreateSession || txn.Session <= then+1 || txn.Session>>56 != 3 {
+		t.Errorf("the next session is %v", txn.Session)
+	}
+}
