@@ -104,6 +104,9 @@ func (x *index) insert(hash, id uint32) {
 // reserve makes room for n entries, if they are spread as evenly as hashes are.
 func (x *index) reserve(n int) {
 	each := n >> (32 - x.shift)
+	if each == 0 {
+		return // a small tree: most shards stay empty
+	}
 	each += 4*int(math.Sqrt(float64(each))) + minShard // four deviations more
 	for i := range x.shards {
 		x.shards[i].slots = make([]uint64, each*5/4)
