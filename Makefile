@@ -11,6 +11,7 @@ LINT     = $(TOOLS)/golangci-lint
 FUZZTIME ?= 10s
 SEEDS    ?= 2000
 FIRST    ?= 1
+PARALLEL ?= $(shell nproc)
 
 .PHONY: help build run test race lint fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
 
@@ -88,8 +89,8 @@ test-ensemble: build ## kill, stop and cut off servers of real ensembles
 test-mixed: build ## ensembles of zkd and Apache's servers; installs what it needs
 	daemon/interop/run.sh -run '^TestMixed' -v
 
-sim: ## run SEEDS seeds of the simulator from FIRST
-	$(GO) test ./daemon/sim -run TestSeeds -v -timeout 10h -seeds $(SEEDS) -first $(FIRST)
+sim: ## run SEEDS seeds of the simulator from FIRST, PARALLEL at a time
+	$(GO) test ./daemon/sim -run TestSeeds -v -timeout 10h -parallel $(PARALLEL) -seeds $(SEEDS) -first $(FIRST)
 
 clean: ## remove what was built
 	rm -rf build

@@ -1,10 +1,6 @@
 package sim
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
@@ -36,62 +32,86 @@ func (nobody) Authenticated(string) bool { return false }
 
 func treeOptions() tree.Options { return tree.Options{Match: nobody{}} }
 
-func exists(t *tree.Tree, path string) bool {
-	var out proto.Out
-	req := proto.Request{Op: proto.OpExists, Path: []byte(path)}
-	return t.Read(&tree.Caller{}, &req, &out) == proto.ErrOK
-}
-
-// asked is a request without a reply.
-type asked struct {
-	xid  int32
-	op   proto.Op
-	path string
-}
-
-// client is a client with one session, which goes from server to server.
+// client is a client with one session at a time, which goes from server to server.
 type client struct {
 	w       *world
 	id      int
+	timeout proto.Millis
 	conn    *replica.Conn
 	server  *server
 	life    int // of the server
 	try     int // counts connections
 	up      bool
-	session proto.SessionID
-	seen    proto.Zxid
-	xid     int32
-	made    int
-	pending []asked
-	acked   []string // created for certain, and not asked to be deleted
-	sweep   bool
-	there   int64 // when the last request arrives: nothing overtakes
-	here    int64 // when the last replies arrive
+	since   int64 // when it was connected
+	asleep  int64 // until when the client does nothing
+
+	session  proto.SessionID
+	seen     proto.Zxid // the last zxid it was told
+	xid      int32
+	before   int32            // the last write asked for on this connection
+	asks     map[int32]*asked // of the session
+	pending  []*asked
+	versions map[string]int32 // as it was told last
+	below    []string         // sequential znodes it knows of
+	watches  watching
+
+	gone    bool  // does not come back
+	ending  bool  // only looks whether everything is as it should be
+	ended   bool  // and it is
+	arrived int64 // when the last request arrives: nothing overtakes
+	heard   int64 // when the last replies arrive
 }
 
-const clientTimeout = 3000
+func newClient(w *world, id int) *client {
+	c := &client{w: w, id: id}
+	c.timeout = proto.Millis(w.between(int64(w.shape.clientTimeout[0]), int64(w.shape.clientTimeout[1])))
+	c.forget()
+	return c
+}
+
+// forget drops everything that belongs to a session.
+func (c *client) forget() {
+	c.session, c.asks, c.versions, c.below = 0, make(map[int32]*asked), make(map[string]int32), nil
+	c.watches = watching{}
+}
+
+// clientOf is whose session it is.
+func (w *world) clientOf(id proto.SessionID) *client {
+	for _, c := range w.clients {
+		if c.session == id {
+			return c
+		}
+	}
+	return nil
+}
 
 // connect opens a connection to some server.
 func (c *client) connect() {
 	w := c.w
+	if c.gone {
+		return
+	}
 	s := w.servers[w.rnd.IntN(len(w.servers))]
 	c.try++
 	try := c.try
-	if s.r == nil || s.paused > w.now {
-		w.after(w.between(10_000, 100_000), c.connect)
+	if s.r == nil || s.paused > w.now || c.asleep > w.now {
+		w.after(w.between(3_000, 50_000), c.connect)
 		return
 	}
-	c.server, c.life, c.up, c.pending = s, s.life, false, nil
+	c.server, c.life, c.up, c.pending, c.before = s, s.life, false, nil, 0
 	c.conn = &replica.Conn{Owner: c, IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
 	conn := c.conn
-	req := proto.ConnectRequest{Timeout: clientTimeout, Session: c.session, LastZxidSeen: c.seen, HasReadOnly: true}
+	req := proto.ConnectRequest{Timeout: int32(c.timeout), Session: c.session, LastZxidSeen: c.seen, HasReadOnly: true}
 	password := c.session.Password()
 	req.Password = password[:]
-	s.step(func(r *replica.Replica) {
-		r.Connect(s.clock(), conn)
-		r.Input(s.clock(), conn, req.Append(nil))
+	s.step(func() {
+		s.r.Connect(s.clock(), conn)
+		if s.part.leads && c.session != 0 {
+			s.part.touch(c.session, s.clock().Mono)
+		}
+		s.r.Input(s.clock(), conn, req.Append(nil))
 	})
-	w.after(2_000_000, func() {
+	w.after(int64(c.timeout)*1000, func() {
 		if c.try == try && !c.up {
 			c.drop()
 		}
@@ -103,31 +123,33 @@ func (c *client) drop() {
 	conn, s, life := c.conn, c.server, c.life
 	c.lost()
 	if conn != nil && s.life == life {
-		s.step(func(r *replica.Replica) { r.Disconnect(conn) })
+		s.step(func() { s.r.Disconnect(conn) })
 	}
 }
 
 // lost notes that the connection is gone: what was asked may have been done, or not.
 func (c *client) lost() {
 	c.conn, c.server, c.up, c.pending = nil, nil, false, nil
+	c.watches.lost()
 	c.try++
-	c.w.after(c.w.between(1000, 50_000), c.connect)
+	c.w.after(c.w.between(1000, 30_000), c.connect)
 }
 
 // receive takes what a server has for the client.
 func (c *client) receive(s *server, conn *replica.Conn) {
-	frames := append([]byte(nil), conn.Out.B...)
-	conn.Out.Reset()
 	ended := conn.Close || conn.Abort
 	if conn != c.conn {
+		conn.Out.Reset()
 		if ended {
 			s.r.Disconnect(conn)
 		}
 		return
 	}
+	frames := append([]byte(nil), conn.Out.B...)
+	conn.Out.Reset()
 	try := c.try
-	c.here = max(c.here, c.w.now+c.w.between(20, 1000))
-	c.w.after(c.here-c.w.now, func() {
+	c.heard = max(c.heard, c.w.now+c.w.between(20, 1000))
+	c.w.after(c.heard-c.w.now, func() {
 		if c.try != try {
 			return
 		}
@@ -143,7 +165,7 @@ func (c *client) receive(s *server, conn *replica.Conn) {
 	})
 }
 
-// frame takes one reply.
+// frame takes one reply or event.
 func (c *client) frame(frame []byte) {
 	if !c.up {
 		c.welcome(frame)
@@ -151,7 +173,8 @@ func (c *client) frame(frame []byte) {
 	}
 	d := jute.NewDecoder(frame)
 	xid, zxid, code := d.Int(), proto.Zxid(d.Long()), proto.ErrCode(d.Int())
-	if xid == proto.XidNotification || xid == proto.XidPing {
+	if xid == proto.XidNotification {
+		c.event(zxid, &d)
 		return
 	}
 	if len(c.pending) == 0 || c.pending[0].xid != xid {
@@ -164,95 +187,80 @@ func (c *client) frame(frame []byte) {
 		c.w.violated("client %d saw %v and then %v", c.id, c.seen, zxid)
 	}
 	c.seen = max(c.seen, zxid)
-	switch {
-	case code == proto.ErrSessionExpired:
-		c.session = 0
-		c.drop()
-	case a.op == proto.OpCreate && code == proto.ErrOK:
-		if a.path[1] == 'c' { // an ephemeral goes with the session
-			c.acked = append(c.acked, a.path)
-		}
-	case a.op == proto.OpCreate: // each path is asked for once: one that exists was made twice
-		c.w.violated("client %d: create of %s: %v", c.id, a.path, code)
-	case code != proto.ErrOK:
-		c.w.violated("client %d created %s and was told so, and now %v gets %v", c.id, a.path, a.op, code)
+	if a.op != proto.OpSetWatches2 {
+		c.missed(zxid)
 	}
+	c.reply(a, zxid, code, &d)
 }
 
 // welcome takes the answer to the connect request.
 func (c *client) welcome(frame []byte) {
 	var res proto.ConnectResponse
 	if res.Decode(frame) != nil || res.Timeout == 0 {
-		c.session = 0 // expired; a new one is opened
+		if c.session != 0 && c.w.calm() && c.w.history.model.open(c.session) {
+			c.w.violated("client %d is told that its session %v has expired, and it has not", c.id, c.session)
+		}
+		c.forget() // expired; a new one is opened
 		c.drop()
 		return
 	}
-	c.up, c.session = true, res.Session
+	if c.session != 0 && res.Session != c.session {
+		c.w.violated("client %d gets the session %v for %v", c.id, res.Session, c.session)
+	}
+	c.up, c.session, c.since = true, res.Session, c.w.now
+	c.rewatch()
 	try := c.try
-	c.w.after(c.w.between(0, 20_000), func() { c.work(try) })
+	c.w.after(c.w.between(0, 10_000), func() { c.work(try) })
 }
 
 // work sends requests as long as the connection lasts.
 func (c *client) work(try int) {
+	w := c.w
 	if c.try != try || c.server == nil || c.server.life != c.life || c.server.r == nil {
 		return
 	}
-	w := c.w
-	if w.healing && c.sweep {
+	if w.done {
 		return
 	}
+	pause := w.between(1000, 30_000)
 	switch {
-	case w.chance(3) && !w.healing:
+	case c.asleep > w.now:
+		pause = c.asleep - w.now
+	case c.ending:
+		c.finish()
+		pause = int64(c.timeout) * 300
+	case w.chance(2) && !w.healing:
 		c.drop()
 		return
+	case w.shape.lazy && w.chance(70):
+		if len(c.pending) == 0 {
+			c.send(&asked{op: proto.OpPing})
+		}
+		pause = min(w.between(30_000, 200_000), int64(c.timeout)*300)
 	case len(c.pending) < 20:
-		for range 1 + w.rnd.IntN(4) {
+		for range 1 + w.rnd.IntN(3) {
 			c.ask()
 		}
+	default:
+		pause = w.between(10_000, 50_000)
 	}
-	w.after(w.between(1000, 60_000), func() { c.work(try) })
+	w.after(pause, func() { c.work(try) })
 }
 
-// ask sends one request: a write of something new, a read of something old, a sync.
-func (c *client) ask() {
-	c.xid++
-	a := asked{xid: c.xid}
-	b := jute.AppendInt(nil, c.xid)
-	head := func(op proto.Op, path string) []byte {
-		a.op, a.path = op, path
-		return jute.AppendString(jute.AppendInt(b, int32(op)), path)
-	}
-	data := strings.Repeat("x", c.w.rnd.IntN(30))
-	create := func(path string, flags int32) []byte {
-		b := jute.AppendString(head(proto.OpCreate, path), data)
-		return jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), flags)
-	}
-	switch n := c.w.rnd.IntN(14); {
-	case n < 6:
-		c.made++
-		b = create(fmt.Sprintf("/c%d-%d", c.id, c.made), proto.FlagPersistent)
-	case n == 6:
-		c.made++
-		b = create(fmt.Sprintf("/e%d-%d", c.id, c.made), proto.FlagEphemeral)
-	case n == 7 && len(c.acked) > 5: // whether it is there afterwards is known only with the answer
-		i := c.w.rnd.IntN(len(c.acked))
-		path := c.acked[i]
-		c.acked = slices.Delete(c.acked, i, i+1)
-		b = jute.AppendInt(head(proto.OpDelete, path), -1)
-	case n < 10 && len(c.acked) > 0:
-		b = jute.AppendString(head(proto.OpSetData, c.acked[c.w.rnd.IntN(len(c.acked))]), data)
-		b = jute.AppendInt(b, -1)
-	case n < 13 && len(c.acked) > 0:
-		b = jute.AppendBool(head(proto.OpExists, c.acked[len(c.acked)-1]), false)
-	default:
-		b = head(proto.OpSync, "/")
-	}
-	c.pending = append(c.pending, a)
-	conn, s, life := c.conn, c.server, c.life
-	c.there = max(c.there, c.w.now+c.w.between(20, 1000))
-	c.w.after(c.there-c.w.now, func() {
-		if s.life == life {
-			s.step(func(r *replica.Replica) { r.Input(s.clock(), conn, b) })
+// finish syncs, and looks once more at what is watched: then a change of which the client
+// was not told would show.
+func (c *client) finish() {
+	if c.ended || len(c.pending) > 0 {
+		if len(c.pending) == 0 {
+			c.send(&asked{op: proto.OpPing})
 		}
-	})
+		return
+	}
+	c.send(&asked{op: proto.OpSync, path: "/", last: true})
+}
+
+// open says whether a session exists.
+func (m *model) open(id proto.SessionID) bool {
+	s := m.sessions[id]
+	return s != nil && s.closed == 0
 }

@@ -1,87 +1,198 @@
 package sim
 
+import "github.com/zkd-project/zkd/daemon/proto"
+
+// The faults.
+const (
+	faultCrash = iota
+	faultCrashMany
+	faultCrashLeader
+	faultStop
+	faultPause
+	faultPauseLeader
+	faultSlowDisk
+	faultClock
+	faultClient
+	faultPartition // and what follows concerns the network
+	faultHalves
+	faultBridge
+	faultOneWay
+	faultCutLeader
+	faultLink
+	faultMend
+	numFaults
+)
+
 // fault breaks something, and comes again.
 func (w *world) fault() {
 	if w.healing {
 		return
 	}
+	total := 0
+	for _, n := range w.shape.weights {
+		total += n
+	}
+	n := w.rnd.IntN(total)
+	kind := 0
+	for n >= w.shape.weights[kind] {
+		n -= w.shape.weights[kind]
+		kind++
+	}
 	s := w.servers[w.rnd.IntN(len(w.servers))]
-	switch w.rnd.IntN(12) {
-	case 0, 1, 2:
-		s.crash()
-		w.after(w.between(1000, 1_500_000), s.boot)
-	case 3:
+	if kind < faultPartition {
+		w.serverFault(kind, s)
+	} else {
+		w.networkFault(kind, s)
+	}
+	w.after(w.between(5_000, w.shape.pause), w.fault)
+}
+
+// serverFault does the faults of servers and of clients.
+func (w *world) serverFault(kind int, s *server) {
+	switch kind {
+	case faultCrash:
+		w.crash(s)
+	case faultCrashMany:
 		for _, s := range w.servers {
 			if w.chance(70) {
-				s.crash()
-				w.after(w.between(1000, 800_000), s.boot)
+				w.crash(s)
 			}
 		}
-	case 4, 5:
-		w.partition(s.id)
-	case 6:
-		w.oneWay(s.id)
-	case 7:
-		s.pause(w.between(10_000, 2_500_000))
-	case 8, 9:
+	case faultCrashLeader:
+		if l := w.leader(); l != nil {
+			w.crash(l)
+		}
+	case faultStop:
+		s.stop()
+	case faultPause:
+		s.pause(w.between(10_000, 1_500_000))
+	case faultPauseLeader:
+		if l := w.leader(); l != nil {
+			l.pause(w.between(10_000, 1_500_000))
+		}
+	case faultSlowDisk:
+		s.slow = w.now + w.between(10_000, 2_000_000)
+	case faultClock:
+		s.wall += proto.Millis(w.between(-3_600_000, 3_600_000))
+	case faultClient:
+		c := w.clients[w.rnd.IntN(len(w.clients))]
+		c.asleep = w.now + w.between(10_000, 3_000_000)
+		if w.chance(50) && c.conn != nil {
+			c.drop()
+		}
+	}
+}
+
+// networkFault does the faults of the network.
+func (w *world) networkFault(kind int, s *server) {
+	if kind < faultLink && w.chance(60) {
+		w.after(w.between(20_000, 900_000), w.clear)
+	}
+	switch kind {
+	case faultPartition:
+		w.clear()
+		w.isolate(s)
+	case faultHalves:
+		w.clear()
+		var side [maxServers]bool
+		for _, s := range w.servers {
+			side[s.id] = w.chance(50)
+		}
+		w.divide(func(a, b *server) bool { return side[a.id] != side[b.id] })
+	case faultBridge: // s sees everybody, and the others see their own half only
+		w.clear()
+		w.divide(func(a, b *server) bool { return a != s && b != s && a.id%2 != b.id%2 })
+	case faultOneWay:
+		to := w.servers[w.rnd.IntN(len(w.servers))]
+		w.cut[s.id][to.id] = s != to
+		w.trace("%d does not reach %d", s.id, to.id)
+	case faultCutLeader:
+		if l := w.leader(); l != nil {
+			w.clear()
+			w.isolate(l)
+		}
+	case faultLink:
 		if len(s.ends) > 0 {
 			w.trace("a link of %d breaks", s.id)
 			s.ends[len(s.ends)-1].breakOff("a fault", false)
 		}
-	case 10:
-		w.leaderCrash()
-	default:
-		clear(w.cut)
-		w.trace("the network is whole")
-	}
-	w.after(w.between(20_000, 900_000), w.fault)
-}
-
-// leaderCrash crashes whoever leads.
-func (w *world) leaderCrash() {
-	for _, s := range w.servers {
-		if s.r != nil && s.r.Status().Quorum.Leader == s.id {
-			s.crash()
-			w.after(w.between(1000, 1_500_000), s.boot)
-		}
+	case faultMend:
+		w.clear()
 	}
 }
 
-// partition cuts one server, or two sides, off from each other.
-func (w *world) partition(id int64) {
-	side := map[int64]bool{id: true}
+func (w *world) crash(s *server) {
+	s.crash()
+	w.after(w.between(1000, 800_000), s.boot)
+}
+
+// leader is who leads, or thinks so.
+func (w *world) leader() *server {
+	var all []*server
 	for _, s := range w.servers {
-		if w.chance(25) {
-			side[s.id] = true
+		if s.r != nil && s.part.leads {
+			all = append(all, s)
 		}
 	}
-	clear(w.cut)
+	if len(all) == 0 {
+		return nil
+	}
+	return all[w.rnd.IntN(len(all))]
+}
+
+// clear makes the network whole.
+func (w *world) clear() {
+	w.trace("the network is whole")
+	clear(w.cut[:])
+	for _, s := range w.servers {
+		s.forget()
+	}
+}
+
+func (w *world) isolate(s *server) {
+	w.trace("%d is cut off", s.id)
+	w.divide(func(a, b *server) bool { return (a == s) != (b == s) })
+}
+
+func (w *world) divide(apart func(a, b *server) bool) {
 	for _, a := range w.servers {
 		for _, b := range w.servers {
-			if side[a.id] != side[b.id] {
-				w.cut[[2]int64{a.id, b.id}] = true
+			if apart(a, b) {
+				w.cut[a.id][b.id] = true
 			}
 		}
 	}
-	w.trace("partition of %v", len(side))
+	w.trace("the network is divided: %v", w.cut)
 }
 
-// oneWay has nothing that one server sends come to another.
-func (w *world) oneWay(id int64) {
-	to := w.servers[w.rnd.IntN(len(w.servers))].id
-	w.cut[[2]int64{id, to}] = id != to
-	w.trace("%d does not reach %d", id, to)
-}
-
-// heal ends all faults and starts everybody who is down.
+// heal ends all faults and starts everybody who is down. Some clients do not come back:
+// their sessions have to expire.
 func (w *world) heal() {
-	w.healing = true
+	w.healing, w.healed = true, w.now
 	w.trace("healing")
-	clear(w.cut)
+	w.clear()
 	for _, s := range w.servers {
 		w.after(w.between(0, 100_000), s.boot)
 	}
-	for _, c := range w.clients {
-		w.after(int64(w.opt.Quiet)*700, func() { c.sweep = true })
+	for i, c := range w.clients {
+		c.asleep = 0
+		if i > 0 && w.chance(30) {
+			c.gone = true
+			if c.conn != nil {
+				c.drop()
+			}
+		}
+		w.after(w.between(300_000, 800_000), func() { c.ending = true })
 	}
+	w.after(500_000, w.look)
+}
+
+// look looks whether everything is as it should be in the end.
+func (w *world) look() {
+	if w.unfinished() != "" {
+		w.after(50_000, w.look)
+		return
+	}
+	w.done = true
+	w.last()
 }

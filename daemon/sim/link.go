@@ -4,42 +4,58 @@ import (
 	"errors"
 	"maps"
 
+	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
-	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/zab"
 )
 
 // end is one end of a connection between two servers.
 type end struct {
-	w    *world
-	s    *server
-	life int
-	link *zab.Link
-	peer *end
-	down bool
-	lost bool // something that was sent did not arrive, so nothing after it does
+	w       *world
+	s       *server
+	life    int
+	link    *zab.Link
+	peer    *end
+	learner bool // is the learner's end
+	down    bool
+	lost    bool // something that was sent did not arrive, so nothing after it does
 
 	arrives int64  // when the last thing that was sent arrives: nothing overtakes
 	in      []byte // received and not a whole packet yet
+
+	epoch     int64 // of the leader, as LEADERINFO said
+	confirmed bool  // UPTODATE has been sent
 }
 
 // latency is how long a message takes.
 func (w *world) latency() int64 {
-	if w.chance(3) && !w.healing {
+	if !w.healing && w.chance(w.shape.spikes) {
 		return w.between(1000, 150_000)
 	}
-	return w.between(50, 1500)
+	return w.between(w.shape.latency[0], w.shape.latency[1])
 }
 
 // join connects a learner to a server.
 func join(learner, leader *server) {
-	a := &end{w: learner.w, s: learner, life: learner.life}
+	a := &end{w: learner.w, s: learner, life: learner.life, learner: true}
 	b := &end{w: learner.w, s: leader, life: leader.life}
 	a.peer, b.peer = b, a
 	a.link, b.link = &zab.Link{Owner: a}, &zab.Link{Owner: b}
 	learner.ends, leader.ends = append(learner.ends, a), append(leader.ends, b)
-	leader.step(func(r *replica.Replica) { r.LinkUp(leader.clock(), b.link, false) })
-	learner.step(func(r *replica.Replica) { r.LinkUp(learner.clock(), a.link, true) })
+	leader.step(func() { leader.r.LinkUp(leader.clock(), b.link, false) })
+	learner.step(func() { learner.r.LinkUp(learner.clock(), a.link, true) })
+}
+
+// forget drops the ends that are down.
+func (s *server) forget() {
+	kept := s.ends[:0]
+	for _, e := range s.ends {
+		if !e.down {
+			kept = append(kept, e)
+		}
+	}
+	clear(s.ends[len(kept):])
+	s.ends = kept
 }
 
 // breakOff ends the connection: at once here, and at the other end when it notices.
@@ -49,7 +65,7 @@ func (e *end) breakOff(reason string, told bool) {
 	}
 	e.down = true
 	if !told {
-		e.s.step(func(r *replica.Replica) { r.LinkDown(e.s.clock(), e.link, reason) })
+		e.s.step(func() { e.s.r.LinkDown(e.s.clock(), e.link, reason) })
 	}
 	p := e.peer
 	if p.down {
@@ -58,7 +74,7 @@ func (e *end) breakOff(reason string, told bool) {
 	e.w.after(max(e.w.between(50, 3000), e.arrives-e.w.now), func() {
 		if !p.down && p.life == p.s.life {
 			p.down = true
-			p.s.step(func(r *replica.Replica) { r.LinkDown(p.s.clock(), p.link, reason) })
+			p.s.step(func() { p.s.r.LinkDown(p.s.clock(), p.link, reason) })
 		}
 	})
 }
@@ -71,7 +87,9 @@ func (e *end) flush(l *zab.Link) {
 		at = b.At
 		e.bulk(b)
 	}
-	e.send(append([]byte(nil), l.Out[at:]...))
+	if at < len(l.Out) {
+		e.send(append([]byte(nil), l.Out[at:]...))
+	}
 	l.Out, l.Bulks = l.Out[:0], nil
 	if l.Close != "" {
 		e.breakOff(l.Close, true)
@@ -80,9 +98,10 @@ func (e *end) flush(l *zab.Link) {
 
 // send has bytes arrive in pieces.
 func (e *end) send(b []byte) {
+	e.inspect(b)
 	for len(b) > 0 {
 		n := len(b)
-		if e.w.chance(20) {
+		if e.w.chance(10) {
 			n = 1 + e.w.rnd.IntN(n)
 		}
 		piece := b[:n]
@@ -105,7 +124,7 @@ func (e *end) deliver(f func(p *end)) {
 			return
 		}
 		if !p.down && p.life == p.s.life {
-			p.s.step(func(*replica.Replica) {
+			p.s.step(func() {
 				if !p.down {
 					f(p)
 				}
@@ -117,11 +136,12 @@ func (e *end) deliver(f func(p *end)) {
 // receive takes bytes; the step is its caller's.
 func (e *end) receive(b []byte) {
 	r, now := e.s.r, e.s.clock()
-	e.in = append(e.in, b...)
-	used := 0
+	if len(e.in) > 0 {
+		b = append(e.in, b...)
+	}
 	for {
 		var p proto.Packet
-		n, err := p.Decode(e.in[used:], 1<<20)
+		n, err := p.Decode(b, 1<<20)
 		if errors.Is(err, proto.ErrShort) {
 			break
 		}
@@ -129,18 +149,103 @@ func (e *end) receive(b []byte) {
 			e.w.violated("server %d sent what is no packet: %v", e.peer.s.id, err)
 			return
 		}
-		used += n
+		b = b[n:]
+		e.heard(&p)
 		r.Packet(now, e.link, &p)
 	}
-	e.in = e.in[used:]
+	e.in = b
 	r.Settled(now)
+}
+
+// heard takes notice of a packet that is about to be taken.
+func (e *end) heard(p *proto.Packet) {
+	switch p.Type {
+	case proto.PacketLeaderInfo:
+		e.epoch = p.Zxid.Epoch64()
+	case proto.PacketPing:
+		if e.learner {
+			return
+		}
+		for d := jute.NewDecoder(p.Data); len(d.Rest()) >= 12; d.Int() {
+			e.s.part.touch(proto.SessionID(d.Long()), e.s.clock().Mono)
+		}
+	case proto.PacketRevalidate, proto.PacketRequest:
+		if !e.learner && len(p.Data) >= 8 {
+			e.s.part.touch(proto.SessionID(jute.Long(p.Data)), e.s.clock().Mono)
+		}
+	}
+}
+
+// inspect checks what a server is about to say against what is on its disk.
+func (e *end) inspect(b []byte) {
+	for len(b) > 0 {
+		var p proto.Packet
+		n, err := p.Decode(b, 1<<20)
+		if err != nil {
+			e.w.violated("server %d is about to send what is no packet: %v", e.s.id, err)
+			return
+		}
+		b = b[n:]
+		if e.learner {
+			e.inspectLearner(&p)
+		} else {
+			e.inspectLeader(&p)
+		}
+	}
+}
+
+func (e *end) inspectLearner(p *proto.Packet) {
+	w, s, d := e.w, e.s, &e.s.disk
+	switch p.Type {
+	case proto.PacketAck:
+		if p.Zxid.Counter() == 0 && p.Zxid.Epoch64() != d.hard.Current {
+			w.violated("server %d acknowledges the epoch of %v, and has %d on its disk", s.id, p.Zxid, d.hard.Current)
+		}
+		if p.Zxid.Counter() != 0 && !s.has(p.Zxid) {
+			w.violated("server %d acknowledges %v, which is not on its disk", s.id, p.Zxid)
+		}
+	case proto.PacketAckEpoch:
+		current := int64(jute.Int(p.Data))
+		if d.hard.Accepted != e.epoch {
+			w.violated("server %d acknowledges the epoch %d, and has accepted %d", s.id, e.epoch, d.hard.Accepted)
+		}
+		if p.Zxid != -1 && p.Zxid != d.last() || current != -1 && current != d.hard.Current {
+			w.violated("server %d tells its leader of epoch %d and %v, and %d and %v are on its disk",
+				s.id, current, p.Zxid, d.hard.Current, d.last())
+		}
+	}
+}
+
+func (e *end) inspectLeader(p *proto.Packet) {
+	w, s, d := e.w, e.s, &e.s.disk
+	switch p.Type {
+	case proto.PacketLeaderInfo:
+		if d.hard.Accepted != p.Zxid.Epoch64() {
+			w.violated("server %d proposes the epoch of %v, and has accepted %d", s.id, p.Zxid, d.hard.Accepted)
+		}
+	case proto.PacketNewLeader:
+		if d.hard.Current != p.Zxid.Epoch64() {
+			w.violated("server %d leads with %v, and has the epoch %d on its disk", s.id, p.Zxid, d.hard.Current)
+		}
+		w.history.leads(s, p.Zxid.Epoch64())
+	case proto.PacketTrunc:
+		if !e.peer.s.has(p.Zxid) && e.peer.life == e.peer.s.life {
+			w.violated("server %d has server %d cut its log at %v, which that does not have", s.id, e.peer.s.id, p.Zxid)
+		}
+	case proto.PacketUpToDate:
+		e.confirmed = true
+	case proto.PacketCommit, proto.PacketInform:
+		if e.confirmed && !w.history.committed(p.Zxid) {
+			w.violated("server %d tells server %d that %v is committed, and it is not", s.id, e.peer.s.id, p.Zxid)
+		}
+	}
 }
 
 // bulk sends a snapshot or logged history.
 func (e *end) bulk(b zab.Bulk) {
 	s := e.s
 	if b.Kind == zab.BulkLog {
-		if i, ok := s.find(b.After); ok {
+		if i, ok := s.disk.find(b.After); ok {
 			out := proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil)
 			for _, l := range s.disk.log[i:] {
 				if l.zxid <= b.Zxid {
@@ -154,22 +259,15 @@ func (e *end) bulk(b zab.Bulk) {
 		b.Zxid = s.r.Tree().LastZxid()
 	}
 	e.w.report.Snaps++
-	s.cutNow()
-	image := maps.Clone(s.mem)
+	if s.disk.undo == nil {
+		s.disk.undo = make(map[string][]byte)
+	}
+	drain(s.r.Tree(), &s.disk)
+	image := maps.Clone(s.disk.image)
 	e.deliver(func(p *end) {
 		t := load(image)
 		t.Advance(b.Zxid)
 		e.w.installs[t] = maps.Clone(image)
 		p.s.r.Snap(p.s.clock(), p.link, t, b.Zxid)
 	})
-}
-
-// find looks for a transaction in the log; the index is that of the one behind it.
-func (s *server) find(zxid proto.Zxid) (int, bool) {
-	for i, l := range s.disk.log {
-		if l.zxid == zxid {
-			return i + 1, true
-		}
-	}
-	return 0, false
 }

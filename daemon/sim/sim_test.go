@@ -2,53 +2,62 @@ package sim_test
 
 import (
 	"flag"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/zkd-project/zkd/daemon/sim"
 )
 
 var (
-	seeds = flag.Uint64("seeds", 60, "how many seeds to run")
+	seeds = flag.Uint64("seeds", 100, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
 	trace = flag.Bool("trace", false, "print what happened in a run that fails")
 )
 
-// options shapes a seed's ensemble.
-func options(seed uint64) sim.Options {
-	o := sim.Options{Servers: 3, Clients: 3, Faulty: 15_000, Quiet: 20_000, Trace: *trace}
-	o.Local = seed%4 == 0
-	switch seed % 5 {
-	case 1:
-		o.Servers = 5
-	case 2:
-		o.Observers = 1
-	case 3:
-		o.Servers, o.Observers = 2, 1
-	}
-	return o
-}
-
+// TestSeeds runs as many seeds at a time as -parallel says.
 func TestSeeds(t *testing.T) {
-	var acked, leaders, snaps int
-	for seed := *first; seed < *first+*seeds; seed++ {
-		r := sim.Run(seed, options(seed))
-		if r.Err != nil {
-			for _, line := range r.Trace {
-				t.Log(line)
-			}
-			t.Fatalf("%v\nagain: go test ./daemon/sim -run TestSeeds -first %d -seeds 1 -trace -v", r, seed)
-		}
-		acked, leaders, snaps = acked+r.Acked, leaders+r.Leaders, snaps+r.Snaps
+	workers, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("%d seeds from %d: %d leaders, %d snapshots, %d acknowledged writes", *seeds, *first, leaders, snaps, acked)
-	if acked == 0 || leaders == 0 {
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // a run leaves little behind
+	next, total := *first-1, sim.Report{}
+	var mu sync.Mutex
+	var failed atomic.Bool
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for !failed.Load() {
+				seed := atomic.AddUint64(&next, 1)
+				if seed >= *first+*seeds {
+					return
+				}
+				r := sim.Run(seed, sim.Options{Trace: *trace})
+				mu.Lock()
+				total.Add(r)
+				if r.Err != nil && !failed.Swap(true) {
+					for _, line := range r.Trace {
+						t.Log(line)
+					}
+					t.Errorf("%v\nagain: go test ./daemon/sim -v -run TestSeeds -first %d -seeds 1 -trace", r, seed)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d seeds from %d: %v", *seeds, *first, total.Counts())
+	if !failed.Load() && (total.Acked == 0 || total.Leaders == 0) {
 		t.Error("nothing happened")
 	}
 }
 
 func TestSameSeedSameRun(t *testing.T) {
-	for seed := uint64(1); seed < 4; seed++ {
-		a, b := sim.Run(seed, options(seed)), sim.Run(seed, options(seed))
+	for seed := uint64(1); seed < 6; seed++ {
+		a, b := sim.Run(seed, sim.Options{}), sim.Run(seed, sim.Options{})
 		if a.String() != b.String() {
 			t.Errorf("%v\n%v", a, b)
 		}

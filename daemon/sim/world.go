@@ -1,38 +1,33 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
-	"strings"
 
 	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
 )
 
-// Options shape a run.
+// Options shape a run; everything else follows from the seed.
 type Options struct {
-	Servers   int          // participants
-	Observers int          // servers that do not vote
-	Clients   int          // each with a session of its own
-	Faulty    proto.Millis // how long there are faults
-	Quiet     proto.Millis // how long the ensemble has to recover from them
-	Local     bool         // sessions begin as local ones
-	Trace     bool         // keep what happened
+	Trace bool // keep what happened
 }
 
 // Report is what a run found.
 type Report struct {
 	Seed      uint64
+	Shape     string
 	Err       error // the first violation; nil if there is none
 	Trace     []string
 	Committed int // transactions
 	Acked     int // writes that clients know to be done
+	Reads     int // whose answers were compared
+	Events    int // of watches
 	Leaders   int // leaderships that came to serve
 	Crashes   int
 	Snaps     int // snapshots sent
+	Expired   int // sessions
 	Steps     int
 }
 
@@ -43,32 +38,55 @@ type event struct {
 	do  func()
 }
 
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
+
+// queue is a heap of events.
 type queue []event
 
-// Len implements heap.Interface.
-func (q queue) Len() int { return len(q) }
-
-// Less implements heap.Interface.
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
+func (q *queue) push(e event) {
+	h := append(*q, e)
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !e.before(&h[up]) {
+			break
+		}
+		h[i] = h[up]
+		i = up
+	}
+	h[i] = e
+	*q = h
 }
 
-// Swap implements heap.Interface.
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-
-// Push implements heap.Interface.
-func (q *queue) Push(e any) { *q = append(*q, e.(event)) }
-
-// Pop implements heap.Interface.
-func (q *queue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
+func (q *queue) pop() event {
+	h := *q
+	first, n := h[0], len(h)-1
+	e := h[n]
+	h[n] = event{}
+	h = h[:n]
+	for i := 0; n > 0; {
+		down := 2*i + 1
+		if down+1 < n && h[down+1].before(&h[down]) {
+			down++
+		}
+		if down >= n || !h[down].before(&e) {
+			h[i] = e
+			break
+		}
+		h[i] = h[down]
+		i = down
+	}
+	*q = h
+	return first
 }
+
+// maxServers is one more than the largest id of a server.
+const maxServers = 12
 
 // world is one run.
 type world struct {
 	opt     Options
+	shape   shape
 	rnd     *rand.Rand
 	now     int64 // microseconds
 	seq     int
@@ -76,19 +94,14 @@ type world struct {
 	config  *ensemble.Config
 	servers []*server
 	clients []*client
-	cut     map[[2]int64]bool // who cannot reach whom
+	cut     [maxServers][maxServers]bool // who cannot reach whom
 	report  *Report
-
-	digests map[proto.Zxid]seen // by position of the tree
-	leaders map[int64]int64     // by epoch
+	history history
 	healing bool
+	healed  int64 // when the faults ended
+	done    bool
 	// installs remembers from which image a tree on its way to an install was loaded.
 	installs map[*tree.Tree]map[string][]byte
-}
-
-type seen struct {
-	digest uint64
-	server int64
 }
 
 const start = 1_000_000 // the clock's first microsecond; no instant of a run is 0
@@ -97,61 +110,53 @@ const start = 1_000_000 // the clock's first microsecond; no instant of a run is
 func Run(seed uint64, opt Options) *Report {
 	w := &world{
 		opt: opt, rnd: rand.New(rand.NewPCG(seed, 0x5deece66d)), now: start, report: &Report{Seed: seed},
-		cut: make(map[[2]int64]bool), digests: make(map[proto.Zxid]seen), leaders: make(map[int64]int64),
 		installs: make(map[*tree.Tree]map[string][]byte),
 	}
-	w.config = members(opt)
+	w.shape = newShape(w)
+	w.report.Shape = w.shape.String()
+	w.trace("%v", w.shape)
+	w.config = w.shape.members()
+	w.history = newHistory(w)
 	for i := range w.config.Members {
 		s := newServer(w, w.config.Members[i].ID)
 		w.servers = append(w.servers, s)
-		w.after(w.between(0, 300_000), s.boot)
+		w.after(w.between(0, 100_000), s.boot)
 	}
-	for i := range opt.Clients {
-		c := &client{w: w, id: i}
+	if w.shape.foreign {
+		w.foreignHistory()
+	}
+	for i := range w.shape.clients {
+		c := newClient(w, i)
 		w.clients = append(w.clients, c)
-		w.after(w.between(0, 1_000_000), c.connect)
+		w.after(w.between(0, 500_000), c.connect)
 	}
-	w.after(w.between(200_000, 1_000_000), w.fault)
-	w.run(start + int64(opt.Faulty)*1000)
+	w.after(w.between(100_000, 500_000), w.fault)
+	w.run(start + w.shape.faulty)
 	w.heal()
-	w.run(start + int64(opt.Faulty+opt.Quiet)*1000)
-	if w.report.Err == nil {
-		w.finish()
+	w.run(w.healed + quiet)
+	if w.report.Err == nil && !w.done {
+		w.violated("%s, long after the faults have ended", w.unfinished())
 	}
+	w.report.Committed = len(w.history.order)
 	return w.report
 }
 
-func members(opt Options) *ensemble.Config {
-	var list []ensemble.Setting
-	for i := range opt.Servers + opt.Observers {
-		role := "participant"
-		if i >= opt.Servers {
-			role = "observer"
-		}
-		id := strconv.Itoa(i + 1)
-		list = append(list, ensemble.Setting{Key: "server." + id, Value: "host" + id + ":2888:3888:" + role})
-	}
-	c, err := ensemble.Parse(list)
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
-
 func (w *world) run(until int64) {
-	for len(w.events) > 0 && w.report.Err == nil && w.events[0].at <= until {
-		e := heap.Pop(&w.events).(event)
+	for len(w.events) > 0 && w.report.Err == nil && !w.done && w.events[0].at <= until {
+		e := w.events.pop()
 		w.now = max(w.now, e.at)
 		w.report.Steps++
 		e.do()
 	}
-	w.now = max(w.now, until)
+	if !w.done {
+		w.now = max(w.now, until)
+	}
 }
 
 // after has something happen in a number of microseconds.
 func (w *world) after(us int64, do func()) {
 	w.seq++
-	heap.Push(&w.events, event{w.now + us, w.seq, do})
+	w.events.push(event{w.now + us, w.seq, do})
 }
 
 func (w *world) between(lo, hi int64) int64 { return lo + w.rnd.Int64N(hi-lo+1) }
@@ -176,77 +181,38 @@ func (w *world) violated(format string, args ...any) {
 }
 
 // reaches says whether packets from a come to b.
-func (w *world) reaches(a, b int64) bool { return !w.cut[[2]int64{a, b}] }
+func (w *world) reaches(a, b int64) bool { return !w.cut[a][b] }
 
-// check looks at a server after a step.
-func (w *world) check(s *server) {
-	t := s.r.Tree()
-	zxid, digest := t.LastZxid(), t.Digest()
-	if had, ok := w.digests[zxid]; !ok {
-		w.digests[zxid] = seen{digest, s.id}
-	} else if had.digest != digest {
-		w.violated("servers %d and %d are both at %v, with different trees", had.server, s.id, zxid)
-	}
-	st := s.r.Status()
-	if st.Serving && st.Role == proto.Leading {
-		switch id, known := w.leaders[st.Quorum.Epoch]; {
-		case !known:
-			w.leaders[st.Quorum.Epoch] = s.id
-			w.report.Leaders++
-		case id != s.id:
-			w.violated("servers %d and %d both lead epoch %d", id, s.id, st.Quorum.Epoch)
-		}
-	}
-}
+// meet says whether packets go both ways.
+func (w *world) meet(a, b int64) bool { return !w.cut[a][b] && !w.cut[b][a] }
 
-// finish checks that everybody serves, agrees and knows everything that was acknowledged.
-func (w *world) finish() {
-	var first *server
-	for _, s := range w.servers {
-		if s.r == nil || !s.r.Status().Serving {
-			w.violated("server %d does not serve, long after the faults have ended", s.id)
-			return
-		}
-		if first == nil {
-			first = s
-		}
-		a, b := first.r.Tree(), s.r.Tree()
-		if a.LastZxid() != b.LastZxid() || a.Digest() != b.Digest() {
-			w.violated("servers %d and %d end at %v and %v", first.id, s.id, a.LastZxid(), b.LastZxid())
-			return
-		}
+// has says whether a transaction is on a server's disk.
+func (s *server) has(z proto.Zxid) bool {
+	if z <= s.disk.zxid {
+		return true
 	}
-	w.checkOwners(first.r.Tree())
-	for _, c := range w.clients {
-		for _, path := range c.acked {
-			if !exists(first.r.Tree(), path) {
-				w.violated("client %d was told that %s was created, and it is not there", c.id, path)
-				return
-			}
-		}
-		w.report.Acked += len(c.acked)
-	}
-	w.report.Committed = len(w.digests)
-}
-
-// checkOwners checks that no ephemeral belongs to a session that is no more.
-func (w *world) checkOwners(t *tree.Tree) {
-	known := make(map[proto.SessionID]bool)
-	t.Sessions(func(id proto.SessionID, _ int32) { known[id] = true })
-	t.VisitEphemerals(func(s proto.SessionID, _ int) {
-		if !known[s] {
-			w.violated("session %v has ephemerals and is none", s)
-		}
-	})
+	_, ok := s.disk.find(z)
+	return ok
 }
 
 // String sums a report up.
 func (r *Report) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d steps, %d leaders, %d crashes, %d snapshots, %d positions, %d acknowledged",
-		r.Seed, r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked)
+	s := fmt.Sprintf("seed %d: %s; %s", r.Seed, r.Shape, r.Counts())
 	if r.Err != nil {
-		fmt.Fprintf(&b, "\nviolated: %v", r.Err)
+		s += fmt.Sprintf("\nviolated: %v", r.Err)
 	}
-	return b.String()
+	return s
+}
+
+// Counts tells how much happened.
+func (r *Report) Counts() string {
+	return fmt.Sprintf("%d steps, %d leaders, %d crashes, %d snapshots, %d transactions, %d acknowledged, %d reads, "+
+		"%d events, %d expired", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events, r.Expired)
+}
+
+// Add adds what happened in another run.
+func (r *Report) Add(o *Report) {
+	r.Committed, r.Acked, r.Reads, r.Events = r.Committed+o.Committed, r.Acked+o.Acked, r.Reads+o.Reads, r.Events+o.Events
+	r.Leaders, r.Crashes, r.Snaps = r.Leaders+o.Leaders, r.Crashes+o.Crashes, r.Snaps+o.Snaps
+	r.Expired, r.Steps = r.Expired+o.Expired, r.Steps+o.Steps
 }

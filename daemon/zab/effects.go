@@ -20,6 +20,9 @@ type Config struct {
 	// WindowTxns and WindowBytes bound the committed transactions that are kept in memory
 	// for learners that lack them.
 	WindowTxns, WindowBytes int
+	// EpochSize is how many zxids an epoch has; zero means all that fit. A test that wants
+	// to see epochs end sets fewer.
+	EpochSize uint32
 }
 
 // HardState are the epochs that a server keeps on disk.

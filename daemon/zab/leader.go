@@ -292,7 +292,7 @@ func (p *Peer) NextZxid() (zxid proto.Zxid, ok bool) {
 	if last.Epoch64() < p.epoch {
 		return proto.Zxid(p.epoch<<32) + 1, true
 	}
-	return last + 1, last.Counter() != 1<<32-1
+	return last + 1, last.Counter() < p.cfg.EpochSize
 }
 
 // Propose logs a transaction and sends it to the followers. The server must lead, and

@@ -62,6 +62,9 @@ func New(cfg Config, r Recovered) *Peer {
 	if cfg.MaxNotify == 0 {
 		p.cfg.MaxNotify = 60_000
 	}
+	if cfg.EpochSize == 0 {
+		p.cfg.EpochSize = 1<<32 - 1
+	}
 	if cfg.Ensemble != nil {
 		for i := range cfg.Ensemble.Members {
 			p.ids = append(p.ids, cfg.Ensemble.Members[i].ID)
