@@ -24,6 +24,10 @@ func Check(cfg *config.Config, log logrus.FieldLogger, acceptLoss bool) (zxid pr
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if st.Healing() {
+		log.WithField("event", "healing").
+			Warn("The data were damaged and moved aside: the server does not vote before it has everything anew")
+	}
 	schemes, err := auth.New(auth.Options{})
 	if err != nil {
 		return 0, err

@@ -80,13 +80,10 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 	}
 	warnFiles(log)
 	notify := newNotifier(log)
-	if p.store, err = p.openStore(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.store.Close()) }()
 	if err := p.newServer(notify); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, p.store.Close()) }()
 	pages := p.words.Listen(p.places(), log)
 	defer pages.Close()
 	running, cancel := context.WithCancel(ctx)
@@ -125,14 +122,18 @@ func (p *process) openStore() (*store.Store, error) {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 	}()
-	return store.Open(store.Options{
-		ImageDir: p.cfg.DataDir, LogDir: p.cfg.DataLogDir, Log: p.log,
-		NoSync: !p.cfg.ForceSync, SlowSync: time.Duration(p.cfg.SlowSync) * time.Millisecond,
-	})
+	return store.Open(p.storeOptions())
 }
 
-// newServer recovers the tree and binds the ports.
-func (p *process) newServer(notify *notifier) error {
+func (p *process) storeOptions() store.Options {
+	return store.Options{
+		ImageDir: p.cfg.DataDir, LogDir: p.cfg.DataLogDir, Log: p.log,
+		NoSync: !p.cfg.ForceSync, SlowSync: time.Duration(p.cfg.SlowSync) * time.Millisecond,
+	}
+}
+
+// newServer opens the store, recovers the tree, and binds the ports.
+func (p *process) newServer(notify *notifier) (err error) {
 	schemes, err := p.schemes()
 	if err != nil {
 		return err
@@ -141,11 +142,15 @@ func (p *process) newServer(notify *notifier) error {
 		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
 		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
 	}
-	found, quorum := p.quorum()
-	t, err := server.Recover(p.store, options, p.log, notify.recovering, found.Suffix)
+	l, err := p.load(options, notify)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.store.Close())
+		}
+	}()
 	ms := func(n int) proto.Millis { return proto.Millis(n) }
 	r := replica.New(replica.Config{
 		ServerID: p.cfg.ServerID, TickTime: ms(p.cfg.TickTime),
@@ -154,7 +159,7 @@ func (p *process) newServer(notify *notifier) error {
 		LocalSessions: p.cfg.LocalSessions, Upgrading: p.cfg.Upgrading,
 		ReadOnly: p.cfg.ReadOnlyMode, LeaderRefuses: !p.cfg.LeaderServes,
 		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
-	}, server.Now(), t, found)
+	}, server.Now(), l.tree, l.found)
 	p.words = admin.New(p, p.cfg.Words)
 	p.server, err = server.New(server.Options{
 		Ports: cnxn.Options{
@@ -162,7 +167,7 @@ func (p *process) newServer(notify *notifier) error {
 			Backlog:   p.cfg.Backlog, MaxFrame: p.cfg.MaxFrame, Limits: limits(p.cfg),
 			FirstFrame: time.Duration(p.cfg.SessionlessTime) * time.Millisecond, Log: p.log,
 		},
-		Replica: r, Store: p.store, Tree: options, Quorum: quorum, Log: p.log,
+		Replica: r, Store: p.store, Tree: options, Quorum: l.quorum, Log: p.log,
 		Outstanding: int64(p.cfg.OutstandingLimit),
 		FourLetter:  func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})

@@ -51,6 +51,9 @@ func (p *process) describe() string {
 	var s replica.Status
 	p.server.Ask(func(r *replica.Replica) { s = r.Status() })
 	line := fmt.Sprintf("%s, zxid %v, %d sessions, %d connections", p.role(&s), s.Zxid, s.Sessions, s.Connections)
+	if s.Quorum.Healing {
+		line += "; HEALING: the data were damaged, this server does not vote"
+	}
 	if p.store.Status().NoSpace {
 		line += "; DISK FULL: writes wait"
 	}

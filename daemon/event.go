@@ -30,5 +30,6 @@ var messages = map[string]string{
 	"log-writable":     "8625dfebc55841a59e933efcca82827a", // they wait no longer
 	"image-full":       "ae832cf0cd3141bbbafd72645b020255", // the image cannot be written for want of space
 	"slow-log":         "3895000e4e474cba8ae5fa5fcf4e6f15", // a write to the log took long
+	"healing":          "bbe5cd958e264705b874ae1f39078ea7", // what was damaged is there again, or cannot be got
 	"damage":           "ab1e312cdd6f42ce90d94957c2a92bf0", // a part of the log is damaged and was moved aside
 }

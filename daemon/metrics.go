@@ -39,6 +39,7 @@ func (p *process) Metrics() []admin.Metric {
 		{Name: "sync_processor_batch_size", Kind: admin.Summary, Dist: &m.Batch},
 
 		flag("zkd_serving", "1 while the server serves clients.", s.Replica.Serving),
+		flag("zkd_healing", "1 while there is no vote because the data were damaged.", s.Replica.Quorum.Healing),
 		flag("zkd_log_full", "1 while writes wait because the disk of the log is full.", s.LogFull),
 		flag("zkd_image_full", "1 while the disk of the image is full, and the log grows.", s.ImageFull),
 		{Name: "zkd_fsync_seconds", Help: "Time that a write to the log took until it was on the disk.",

@@ -20,7 +20,7 @@ func (p *process) quorum() (zab.Recovered, *transport.Options) {
 	hard := p.store.HardState()
 	return zab.Recovered{
 			Hard:   zab.HardState{Accepted: hard.AcceptedEpoch, Current: hard.CurrentEpoch},
-			Suffix: new(proto.LogBatch),
+			Suffix: new(proto.LogBatch), Healing: p.store.Healing(),
 		}, &transport.Options{
 			ID: p.cfg.ServerID, Ensemble: p.cfg.Ensemble, ListenAll: p.cfg.ListenAll,
 			ConnectTimeout: time.Duration(p.cfg.ConnectTimeout) * time.Millisecond,

@@ -206,6 +206,8 @@ func (s *Server) write(w *work) error {
 		return s.log.store.TruncateAfter(w.Zxid)
 	case zab.WriteInstall:
 		return s.install(w.tree, w.Zxid)
+	case zab.WriteHealed:
+		return s.log.store.Healed()
 	}
 	s.count.appends.Add(1)
 	s.count.txns.Add(int64(w.Log.Len()))

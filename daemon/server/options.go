@@ -84,6 +84,7 @@ type appender interface {
 	SetHardState(h store.HardState) error
 	TruncateAfter(zxid proto.Zxid) error
 	Install() (*store.Installation, error)
+	Healed() error
 	Status() store.Status
 }
 

@@ -132,6 +132,7 @@ func (l *memLog) Append(b *proto.LogBatch) error {
 
 func (*memLog) SetHardState(store.HardState) error    { return nil }
 func (*memLog) TruncateAfter(proto.Zxid) error        { return nil }
+func (*memLog) Healed() error                         { return nil }
 func (*memLog) Install() (*store.Installation, error) { return nil, errors.New("nothing to install") }
 
 // hold makes appends wait for what it returns to be called.

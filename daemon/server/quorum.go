@@ -217,8 +217,12 @@ func (s *Server) logEvent(ev zab.Event) {
 		f["event"] = "learner"
 	case "truncated":
 		f["event"] = "truncated"
+	case "healed", "lost":
+		f["event"] = "healing"
 	}
-	if ev.Peer != 0 {
+	if ev.Peer < 0 {
+		f["peer"], f["healing"] = ^ev.Peer, true
+	} else if ev.Peer != 0 {
 		f["peer"] = ev.Peer
 	}
 	if ev.Reason != "" {
@@ -229,7 +233,14 @@ func (s *Server) logEvent(ev zab.Event) {
 		"observing": "Observing a leader", "serving": "Serving", "learner": "A learner is synchronized",
 		"learner gone": "A learner is gone", "truncated": "The end of the log was never committed and is cut off",
 		"read-only": "Serving clients read-only, without a quorum",
+		"healed":    "Everything that was damaged is there again: this server votes",
+		"lost": "Nobody can be elected: too few servers have kept what they had acknowledged; " +
+			"bring those back that are down, or see \"More than half of the disks\" in OPERATIONS",
 	}[ev.What]
+	if ev.What == "lost" {
+		s.opts.Log.WithFields(f).Error(text)
+		return
+	}
 	s.opts.Log.WithFields(f).Info(text)
 }
 

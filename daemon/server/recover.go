@@ -77,17 +77,20 @@ func loadImage(st *store.Store, opt tree.Options) (*tree.Tree, error) {
 	err := st.LoadImage(loadWorkers, func(key, value []byte) error {
 		mu.Lock()
 		defer mu.Unlock()
-		return l.Put(key, value)
+		if err := l.Put(key, value); err != nil {
+			return fmt.Errorf("%w: the image: %w", store.ErrDamaged, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	t, err := l.Finish()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: the image does not make a tree: %w", store.ErrDamaged, err)
 	}
 	if want := st.ImageZxid(); t.LastZxid() != want {
-		return nil, fmt.Errorf("server: the image is at %v, but its tree is at %v", want, t.LastZxid())
+		return nil, fmt.Errorf("%w: the image is at %v, but its tree is at %v", store.ErrDamaged, want, t.LastZxid())
 	}
 	return t, nil
 }

@@ -21,6 +21,9 @@ type disk struct {
 	log   []logged
 	image map[string][]byte
 	zxid  proto.Zxid // of the image
+	lost  bool       // was damaged, and what it had promised is not there again
+	// before is the disk before it was damaged: what was on it may have been committed for it.
+	before *disk
 	// undo is set while the image runs ahead of what is written: the records as they are
 	// on disk, nil for those that are not there.
 	undo map[string][]byte
@@ -78,6 +81,15 @@ func (d *disk) find(zxid proto.Zxid) (int, bool) {
 	})
 	return i + 1, ok
 }
+
+// has says whether a transaction is on the disk.
+func (d *disk) has(z proto.Zxid) bool {
+	_, ok := d.find(z)
+	return ok || z <= d.zxid
+}
+
+// had says whether a transaction is on the disk, or was until that was damaged.
+func (d *disk) had(z proto.Zxid) bool { return d.has(z) || d.before != nil && d.before.had(z) }
 
 // last is where the history on disk ends.
 func (d *disk) last() proto.Zxid {
@@ -175,6 +187,9 @@ func (s *server) perform(wr write, torn bool) {
 	case wr.Kind == zab.WriteInstall:
 		s.keeps(wr.Zxid)
 		d.image, d.log, d.zxid, d.undo = wr.image, nil, wr.Zxid, nil
+	case wr.Kind == zab.WriteHealed:
+		d.lost = false
+		s.w.report.Healed++
 	}
 }
 
@@ -198,7 +213,7 @@ func (s *server) keeps(zxid proto.Zxid) {
 	w := s.w
 	for i := len(s.disk.log) - 1; i >= 0 && s.disk.log[i].zxid > zxid; i-- {
 		z := s.disk.log[i].zxid
-		if w.history.committed(z) && !w.config.HasQuorum(func(id int64) bool { return id != s.id && w.server(id).has(z) }) {
+		if w.history.committed(z) && !w.config.HasQuorum(func(id int64) bool { return id != s.id && w.server(id).disk.had(z) }) {
 			w.violated("server %d drops %v, which is committed and not on the disks of a quorum besides", s.id, z)
 			return
 		}

@@ -12,6 +12,7 @@ const (
 	faultPauseLeader
 	faultSlowDisk
 	faultClock
+	faultDamage
 	faultClient
 	faultPartition // and what follows concerns the network
 	faultHalves
@@ -74,6 +75,8 @@ func (w *world) serverFault(kind int, s *server) {
 		s.slow = w.now + w.between(10_000, 2_000_000)
 	case faultClock:
 		s.wall += proto.Millis(w.between(-3_600_000, 3_600_000))
+	case faultDamage:
+		w.damage(s)
 	case faultClient:
 		c := w.clients[w.rnd.IntN(len(w.clients))]
 		c.asleep = w.now + w.between(10_000, 3_000_000)
@@ -124,6 +127,19 @@ func (w *world) networkFault(kind int, s *server) {
 func (w *world) crash(s *server) {
 	s.crash()
 	w.after(w.between(1000, 800_000), s.boot)
+}
+
+// damage crashes a server, whose next start finds its disk damaged. So many may be damaged at a
+// time as the ensemble can spare.
+func (w *world) damage(s *server) {
+	if !w.config.HasQuorum(func(id int64) bool { return id != s.id && !w.server(id).disk.lost }) {
+		return
+	}
+	w.crash(s)
+	w.trace("the disk of %d is damaged", s.id)
+	w.report.Damages++
+	before := s.disk
+	s.disk = disk{image: map[string][]byte{}, lost: true, before: &before}
 }
 
 // leader is who leads, or thinks so.

@@ -15,6 +15,9 @@ func (w *world) unfinished() string {
 		if s.r == nil || !s.r.Serving() {
 			return fmt.Sprintf("server %d does not serve", s.id)
 		}
+		if s.disk.lost {
+			return fmt.Sprintf("server %d does not vote", s.id)
+		}
 	}
 	live := make(map[proto.SessionID]bool)
 	for _, c := range w.clients {

@@ -233,7 +233,7 @@ func (h *history) commit(s *server, z proto.Zxid) {
 	if z != last+1 && (z.Epoch() <= last.Epoch() || z.Counter() != 1) {
 		w.violated("server %d commits %v after %v", s.id, z, last)
 	}
-	if !w.config.HasQuorum(func(id int64) bool { return w.server(id).has(z) }) {
+	if !w.config.HasQuorum(func(id int64) bool { return w.server(id).disk.had(z) }) {
 		w.violated("server %d commits %v, which is not on the disks of a quorum", s.id, z)
 	}
 	h.order = append(h.order, z)

@@ -201,7 +201,7 @@ func (e *end) inspectLearner(p *proto.Packet) {
 		if p.Zxid.Counter() == 0 && p.Zxid.Epoch64() != d.hard.Current {
 			w.violated("server %d acknowledges the epoch of %v, and has %d on its disk", s.id, p.Zxid, d.hard.Current)
 		}
-		if p.Zxid.Counter() != 0 && !s.has(p.Zxid) {
+		if p.Zxid.Counter() != 0 && !s.disk.has(p.Zxid) {
 			w.violated("server %d acknowledges %v, which is not on its disk", s.id, p.Zxid)
 		}
 	case proto.PacketAckEpoch:
@@ -229,7 +229,7 @@ func (e *end) inspectLeader(p *proto.Packet) {
 		}
 		w.history.leads(s, p.Zxid.Epoch64())
 	case proto.PacketTrunc:
-		if !e.peer.s.has(p.Zxid) && e.peer.life == e.peer.s.life {
+		if !e.peer.s.disk.has(p.Zxid) && e.peer.life == e.peer.s.life {
 			w.violated("server %d has server %d cut its log at %v, which that does not have", s.id, e.peer.s.id, p.Zxid)
 		}
 	case proto.PacketUpToDate:

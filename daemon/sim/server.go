@@ -72,7 +72,7 @@ func (s *server) boot() {
 			ID: s.id, Ensemble: w.config, TickTime: tickTime, InitLimit: initLimit, SyncLimit: syncLimit,
 			MinNotify: 10, MaxNotify: 500, WindowTxns: w.shape.window, WindowBytes: 1 << 20, EpochSize: w.shape.epochSize,
 		},
-	}, s.clock(), t, zab.Recovered{Hard: s.disk.hard, Suffix: suffix})
+	}, s.clock(), t, zab.Recovered{Hard: s.disk.hard, Suffix: suffix, Healing: s.disk.lost})
 	for _, other := range w.servers {
 		if other != s && other.r != nil && w.meet(s.id, other.id) {
 			s.r.PeerUp(s.clock(), other.id, true)

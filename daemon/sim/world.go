@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/zkd-project/zkd/daemon/ensemble"
-	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
 )
 
@@ -27,6 +26,8 @@ type Report struct {
 	Leaders   int // leaderships that came to serve
 	Crashes   int
 	Snaps     int // snapshots sent
+	Damages   int // of disks
+	Healed    int // servers that vote again
 	Expired   int // sessions
 	Steps     int
 }
@@ -186,15 +187,6 @@ func (w *world) reaches(a, b int64) bool { return !w.cut[a][b] }
 // meet says whether packets go both ways.
 func (w *world) meet(a, b int64) bool { return !w.cut[a][b] && !w.cut[b][a] }
 
-// has says whether a transaction is on a server's disk.
-func (s *server) has(z proto.Zxid) bool {
-	if z <= s.disk.zxid {
-		return true
-	}
-	_, ok := s.disk.find(z)
-	return ok
-}
-
 // String sums a report up.
 func (r *Report) String() string {
 	s := fmt.Sprintf("seed %d: %s; %s", r.Seed, r.Shape, r.Counts())
@@ -207,12 +199,14 @@ func (r *Report) String() string {
 // Counts tells how much happened.
 func (r *Report) Counts() string {
 	return fmt.Sprintf("%d steps, %d leaders, %d crashes, %d snapshots, %d transactions, %d acknowledged, %d reads, "+
-		"%d events, %d expired", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events, r.Expired)
+		"%d events, %d expired, %d damaged, %d healed", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events, r.Expired,
+		r.Damages, r.Healed)
 }
 
 // Add adds what happened in another run.
 func (r *Report) Add(o *Report) {
 	r.Committed, r.Acked, r.Reads, r.Events = r.Committed+o.Committed, r.Acked+o.Acked, r.Reads+o.Reads, r.Events+o.Events
 	r.Leaders, r.Crashes, r.Snaps = r.Leaders+o.Leaders, r.Crashes+o.Crashes, r.Snaps+o.Snaps
+	r.Damages, r.Healed = r.Damages+o.Damages, r.Healed+o.Healed
 	r.Expired, r.Steps = r.Expired+o.Expired, r.Steps+o.Steps
 }

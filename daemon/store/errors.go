@@ -21,6 +21,27 @@ var (
 	ErrInUse = errors.New("store: the data directory is in use")
 )
 
+// advised is an error with what to do about it.
+type advised struct {
+	error
+	advice string
+}
+
+// Error tells both.
+func (a advised) Error() string { return a.error.Error() + "; " + a.advice }
+
+// Unwrap gives the error alone.
+func (a advised) Unwrap() error { return a.error }
+
+// Cause is an error without the advice that a server on its own needs.
+func Cause(err error) error {
+	var a advised
+	if errors.As(err, &a) {
+		return a.error
+	}
+	return err
+}
+
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -94,7 +94,7 @@ func (s *Store) hintImage(err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		return err
 	}
-	return fmt.Errorf("%w; restore the directory from a backup", err)
+	return advised{err, "restore the directory from a backup"}
 }
 
 // initImage marks an empty image as this store's. Where there is a log already, the

@@ -101,8 +101,8 @@ func (s *Store) hint(err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		return err
 	}
-	return fmt.Errorf("%w; restore the directory from a backup, or give up what is damaged: "+
-		"'zkd recover --accept-loss' keeps what is whole and moves the rest aside", err)
+	return advised{err, "restore the directory from a backup, or give up what is damaged: " +
+		"'zkd recover --accept-loss' keeps what is whole and moves the rest aside"}
 }
 
 // segments lists the log's segments by number.

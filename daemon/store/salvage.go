@@ -3,10 +3,6 @@ package store
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"path/filepath"
-
-	"github.com/sirupsen/logrus"
 )
 
 // errStop ends a walk over groups.
@@ -29,7 +25,7 @@ func (s *Store) salvage() error {
 			continue
 		}
 		for _, bad := range seqs[i:] {
-			if err := s.moveAside(bad); err != nil {
+			if err := s.setAside(s.opt.LogDir, segmentName(bad)); err != nil {
 				return err
 			}
 		}
@@ -68,17 +64,6 @@ func (s *Store) wholeGroups(seq uint64, end *link) (whole [][]byte, last *link, 
 		last = nil
 	}
 	return whole, last, err == nil
-}
-
-func (s *Store) moveAside(seq uint64) error {
-	name := segmentName(seq)
-	from, to := filepath.Join(s.opt.LogDir, name), filepath.Join(s.opt.LogDir, "damaged-"+name)
-	if err := s.fs.Rename(from, to); err != nil {
-		return fmt.Errorf("move %s aside: %w", from, err)
-	}
-	s.log.WithFields(logrus.Fields{"event": "damage", "from": from, "to": to}).
-		Warn("A damaged part of the log was moved aside")
-	return s.fs.SyncDir(s.opt.LogDir)
 }
 
 // rewrite makes a segment of groups that were whole.

@@ -86,6 +86,8 @@ type Store struct {
 	hard  HardState
 	stale []string // segments of which nothing counts any more
 
+	healing bool // see heal.go
+
 	pace   pace       // of the image's files
 	learn  sync.Mutex // held while segments are read that were passed over at the start
 	mu     sync.Mutex // guards what follows, and old
@@ -155,15 +157,11 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	for _, dir := range slices.Compact([]string{s.opt.ImageDir, s.opt.LogDir}) {
-		if err := s.makeDir(dir); err != nil {
-			return err
-		}
-		l, err := s.fs.Lock(filepath.Join(dir, "LOCK"))
-		if err != nil {
-			return err
-		}
-		s.locks = append(s.locks, l)
+	if err := s.lockDirs(); err != nil {
+		return err
+	}
+	if err := s.takeMark(); err != nil {
+		return err
 	}
 	if err := s.deleteGone(); err != nil {
 		return err
@@ -187,6 +185,21 @@ func (s *Store) open() error {
 		return err
 	}
 	s.status.LastLogged, s.status.ImageZxid = s.end.zxid, s.image.zxid
+	return nil
+}
+
+// lockDirs makes the directories and locks them.
+func (s *Store) lockDirs() error {
+	for _, dir := range s.dirs() {
+		if err := s.makeDir(dir); err != nil {
+			return err
+		}
+		l, err := s.fs.Lock(filepath.Join(dir, "LOCK"))
+		if err != nil {
+			return err
+		}
+		s.locks = append(s.locks, l)
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ const (
 	WriteHard                      // make Hard durable
 	WriteTruncate                  // remove everything above Zxid from the log
 	WriteInstall                   // replace image and log by the snapshot taken over, which is at Zxid
+	WriteHealed                    // note that what had been lost is there again
 )
 
 // Write is something to be made durable. Writes are done one after the other, in order.

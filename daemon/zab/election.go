@@ -28,6 +28,7 @@ type election struct {
 	held     []heldNotice // came while draining
 	failed   int          // roles in a row that ended before they came to serve
 	notUntil proto.Millis // those make the next election wait
+	warned   bool         // that too many have lost what they had promised
 }
 
 type heldNotice struct {
@@ -65,10 +66,11 @@ func (p *Peer) startElection() {
 	e.initial = proto.Vote{
 		Leader: p.cfg.ID, Zxid: p.last(), ElectionEpoch: e.round, PeerEpoch: p.hard.Current,
 	}
-	if !p.cfg.Ensemble.Votes(p.cfg.ID) {
+	if !p.voter() {
+		e.round, e.initial.ElectionEpoch = 0, 0 // that of the others will do
 		e.initial.Leader, e.initial.Zxid, e.initial.PeerEpoch = proto.NoLeader, -1<<63, -1<<63
 	}
-	e.proposal, e.decideAt = e.initial, 0
+	e.proposal, e.decideAt, e.warned = e.initial, 0, false
 	e.votes, e.outside = make([]heardVote, len(p.ids)), make([]heardVote, len(p.ids))
 	e.pause = p.cfg.MinNotify
 	e.resendAt = p.now + e.pause
@@ -89,11 +91,12 @@ func (p *Peer) proposeVote() {
 		if !p.cfg.Ensemble.Votes(id) {
 			continue
 		}
-		if id == p.cfg.ID {
+		switch {
+		case id != p.cfg.ID:
+			p.notify(id)
+		case p.voter():
 			e.votes[i] = heardVote{vote: e.proposal, known: true}
-			continue
 		}
-		p.notify(id)
 	}
 }
 
@@ -103,6 +106,7 @@ func (p *Peer) notify(to int64) {
 	if p.role == proto.Looking {
 		n.Vote = p.election.proposal
 	}
+	p.hushed(&n)
 	p.effects.Notices = append(p.effects.Notices, Notice{to, n})
 }
 
@@ -115,6 +119,16 @@ func (p *Peer) Notification(now proto.Millis, from int64, n *proto.Notification)
 	if i < 0 || !p.cfg.Ensemble.Votes(from) {
 		// Observers, and servers that are to join: they learn who leads, and have no say.
 		if p.role != proto.Looking || !e.draining {
+			p.answerOutsider(from)
+		}
+		return
+	}
+	p.lacking[i] = lacks(n)
+	if p.lacking[i] {
+		if e.votes != nil {
+			e.votes[i], e.outside[i] = heardVote{}, heardVote{} // what it said before it forgot
+		}
+		if p.voter() && n.State == proto.Looking && (p.role != proto.Looking || !e.draining) {
 			p.answerOutsider(from)
 		}
 		return
@@ -147,18 +161,21 @@ func (p *Peer) answerOutsider(to int64) {
 		n.Vote = p.election.proposal
 	}
 	n.Vote.ElectionEpoch = p.election.round
+	p.hushed(&n)
 	p.effects.Notices = append(p.effects.Notices, Notice{to, n})
 }
 
 // heardLooking takes the vote of a server that looks for a leader, too.
 func (p *Peer) heardLooking(i int, n *proto.Notification) {
 	e := &p.election
-	if n.Vote.Zxid == -1 || !p.cfg.Ensemble.Votes(n.Vote.Leader) {
+	if n.Vote.Zxid == -1 || !p.cfg.Ensemble.Votes(n.Vote.Leader) || p.lost && n.Vote.Leader == p.cfg.ID {
 		return
 	}
 	switch {
 	case n.Vote.ElectionEpoch < e.round:
-		p.notify(p.ids[i])
+		if p.voter() {
+			p.notify(p.ids[i])
+		}
 		return
 	case n.Vote.ElectionEpoch > e.round:
 		e.round = n.Vote.ElectionEpoch
@@ -172,7 +189,7 @@ func (p *Peer) heardLooking(i int, n *proto.Notification) {
 	case p.beats(n.Vote, e.proposal):
 		e.proposal = n.Vote
 		p.proposeVote()
-	case p.beats(e.proposal, n.Vote):
+	case p.beats(e.proposal, n.Vote) && p.voter():
 		p.notify(p.ids[i]) // it may not have looked for a leader yet when this vote was sent
 	}
 	e.votes[i] = heardVote{vote: n.Vote, old: n.Old, known: true}
@@ -236,7 +253,7 @@ func (p *Peer) quorumFor(votes []heardVote, want heardVote) bool {
 // leads says whether the one whom the votes elect says so itself.
 func (p *Peer) leads(votes []heardVote, v proto.Vote) bool {
 	if v.Leader == p.cfg.ID {
-		return v.ElectionEpoch == p.election.round
+		return !p.lost && v.ElectionEpoch == p.election.round
 	}
 	said := &votes[p.indexOf(v.Leader)]
 	return said.known && said.state == proto.Leading
@@ -274,7 +291,7 @@ func (p *Peer) decide(v proto.Vote) {
 	switch {
 	case v.Leader == p.cfg.ID:
 		p.lead()
-	case p.cfg.Ensemble.Votes(p.cfg.ID):
+	case p.voter():
 		p.follow(proto.Following, v.Leader)
 	default:
 		p.follow(proto.Observing, v.Leader)
@@ -316,5 +333,6 @@ func (p *Peer) tickElection() {
 			}
 		}
 		p.effects.Redial = true
+		p.warnLacking()
 	}
 }

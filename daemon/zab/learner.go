@@ -41,6 +41,8 @@ type following struct {
 	// scratch tells to ask the leader of this epoch for everything: it had this server cut
 	// off something that cannot be cut off.
 	scratch int64
+
+	rejoins int64 // the epoch of the leadership that this server is to come back to as a voter
 }
 
 // proposal is a transaction that waits for the snapshot below it.
@@ -81,7 +83,7 @@ func (p *Peer) greet(l *Link) {
 		kind = proto.PacketObserverInfo
 	}
 	info := proto.LearnerInfo{
-		ID: p.cfg.ID, Version: proto.LearnerVersion, ConfigVersion: proto.Zxid(p.cfg.Ensemble.Version),
+		ID: p.learnerID(), Version: proto.LearnerVersion, ConfigVersion: proto.Zxid(p.cfg.Ensemble.Version),
 	}
 	p.send(l, kind, proto.Zxid(p.hard.Accepted<<32), info.Append(nil))
 }
@@ -125,6 +127,8 @@ func (p *Peer) leaderInfo(l *Link, packet *proto.Packet) {
 	switch {
 	case f.stage != followInfo:
 		p.leave("the leader sent LEADERINFO out of turn")
+	case f.rejoins != 0 && epoch != f.rejoins:
+		p.leave("the leader has begun anew, and this server does not vote yet")
 	case epoch < p.hard.Accepted:
 		p.leave(fmt.Sprintf("the leader's epoch %d is below the accepted one, %d", epoch, p.hard.Accepted))
 	case epoch == p.hard.Accepted:
@@ -336,6 +340,9 @@ func (p *Peer) told() {
 		return
 	}
 	p.send(f.link, proto.PacketAck, proto.Zxid(f.epoch<<32), nil)
+	if p.lost && !p.heal() {
+		return
+	}
 	p.serving, p.epoch, p.vote.PeerEpoch = true, f.epoch, f.epoch
 	p.event(Event{What: "serving", Peer: f.leader, Epoch: f.epoch, Zxid: p.last()})
 }

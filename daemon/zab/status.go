@@ -18,6 +18,7 @@ type Status struct {
 	Members  int             // of the ensemble
 	Learners []LearnerStatus // of a leader
 	Looking  proto.Vote      // what this server proposes while it looks for a leader
+	Healing  bool            // has lost what it had promised, and does not vote until it is there again
 }
 
 // LearnerStatus describes a learner as its leader sees it.
@@ -34,7 +35,7 @@ type LearnerStatus struct {
 func (p *Peer) Status() Status {
 	s := Status{
 		ID: p.cfg.ID, Epoch: p.hard.Current, Accepted: p.hard.Accepted, Round: p.election.round,
-		Members: len(p.ids), Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(),
+		Members: len(p.ids), Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(), Healing: p.lost,
 	}
 	switch p.role {
 	case proto.Leading:

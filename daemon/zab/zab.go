@@ -14,6 +14,7 @@ type Peer struct {
 	now  proto.Millis
 	history
 	hard HardState // as it is on disk
+	healing
 
 	role      proto.State
 	serving   bool
@@ -43,6 +44,8 @@ type Recovered struct {
 	// of which nobody knows yet whether they are committed. It may be nil.
 	Committed proto.Zxid
 	Suffix    *proto.LogBatch
+	// Healing tells that the server has lost what it had promised, see Peer.voter.
+	Healing bool
 }
 
 // New makes the peer of a server that starts. It does nothing before Start.
@@ -71,7 +74,8 @@ func New(cfg Config, r Recovered) *Peer {
 		}
 		p.text = []byte(cfg.Ensemble.String())
 	}
-	p.reachable = make([]bool, len(p.ids))
+	p.reachable, p.lacking = make([]bool, len(p.ids)), make([]bool, len(p.ids))
+	p.lost = r.Healing && cfg.Ensemble != nil
 	return p
 }
 

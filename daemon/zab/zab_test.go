@@ -34,12 +34,13 @@ type rig struct {
 	now    proto.Millis
 	writes []Write
 	sent   map[*Link][]string
+	raw    map[*Link]proto.Packet // the last one sent
 	dial   int64
 	notes  []Notice
 }
 
 func newRig(t *testing.T, id int64, c *ensemble.Config, r Recovered) *rig {
-	g := &rig{t: t, now: 1000, sent: make(map[*Link][]string)}
+	g := &rig{t: t, now: 1000, sent: make(map[*Link][]string), raw: make(map[*Link]proto.Packet)}
 	g.p = New(Config{
 		ID: id, Ensemble: c, TickTime: 1000, InitLimit: 10, SyncLimit: 5, WindowTxns: 100, WindowBytes: 1 << 20,
 	}, r)
@@ -75,6 +76,7 @@ func (g *rig) take() {
 				g.t.Fatal(err)
 			}
 			b = b[n:]
+			g.raw[l] = p
 			g.sent[l] = append(g.sent[l], fmt.Sprintf("%v(%v)", p.Type, p.Zxid))
 		}
 		l.Out, l.Bulks = nil, nil

@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/server"
+	"github.com/zkd-project/zkd/daemon/store"
+	"github.com/zkd-project/zkd/daemon/transport"
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zab"
+)
+
+// loaded is what a server starts from.
+type loaded struct {
+	tree   *tree.Tree
+	found  zab.Recovered
+	quorum *transport.Options
+}
+
+// load opens the store and reads what it holds. Where that is damaged a server of an
+// ensemble begins with nothing, as the others have everything.
+func (p *process) load(options tree.Options, notify *notifier) (*loaded, error) {
+	l, err := p.tryLoad(options, notify)
+	if err == nil || !errors.Is(err, store.ErrDamaged) || p.cfg.Ensemble == nil {
+		return l, err
+	}
+	if !p.spared() {
+		return nil, fmt.Errorf("%w; the others have no quorum without this server, so it cannot heal", err)
+	}
+	o := p.storeOptions()
+	p.log.WithError(store.Cause(err)).WithFields(logrus.Fields{
+		"event": "damage", "aside": strings.Join(o.Aside(), " "),
+	}).Error("The data are damaged: they are moved aside, and this server does not vote until it has everything " +
+		"from a leader; check the disk")
+	if err := store.Quarantine(o, store.Cause(err)); err != nil {
+		return nil, err
+	}
+	return p.tryLoad(options, notify)
+}
+
+// spared says whether the others have a quorum without this server.
+func (p *process) spared() bool {
+	return p.cfg.Ensemble.HasQuorum(func(id int64) bool { return id != p.cfg.ServerID })
+}
+
+func (p *process) tryLoad(options tree.Options, notify *notifier) (l *loaded, err error) {
+	if p.store, err = p.openStore(); err != nil {
+		return nil, err
+	}
+	l = new(loaded)
+	l.found, l.quorum = p.quorum()
+	l.tree, err = server.Recover(p.store, options, p.log, notify.recovering, l.found.Suffix)
+	if err != nil {
+		return nil, errors.Join(err, p.store.Close())
+	}
+	if l.found.Healing {
+		p.log.WithField("event", "healing").
+			Warn("The data were damaged: this server does not vote until it has everything from a leader")
+	}
+	return l, nil
+}
