@@ -47,9 +47,10 @@ func (q *quorum) reset() {
 	q.syncs, q.owed = nil, nil
 }
 
-// lastZxid is the last zxid that a client may have seen: Apache's servers show the start
-// of an epoch though no transaction has that number.
-func (r *Replica) lastZxid() proto.Zxid { return max(r.tree.LastZxid(), r.zab.EpochZxid()) }
+// lastZxid is the last zxid that clients are shown and may have seen. It is never below the start
+// of the epoch, though no transaction has that number: Apache's servers show it, and so does a tree
+// that was taken over from a leader who had committed nothing yet.
+func (r *Replica) lastZxid() proto.Zxid { return max(r.tree.LastZxid(), r.quorum.epoch) }
 
 // Notification takes a message of the election.
 func (r *Replica) Notification(now Now, from int64, n *proto.Notification) {

@@ -223,7 +223,7 @@ func (r *Replica) drain(now Now, c *Conn) {
 
 // serve answers a request that is no write; everything before it has been answered.
 func (r *Replica) serve(now Now, c *Conn, it *item, body []byte) {
-	zxid := r.tree.LastZxid()
+	zxid := r.lastZxid()
 	switch it.op {
 	case proto.OpNotification:
 		c.Out.Reply(it.xid, -1, it.code)
