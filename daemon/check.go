@@ -2,16 +2,35 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/zkd-project/zkd/daemon/auth"
 	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/migrate"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/server"
 	"github.com/zkd-project/zkd/daemon/store"
 	"github.com/zkd-project/zkd/daemon/tree"
 )
+
+// refuseApache refuses directories that hold the data of a server of Apache's and none of
+// zkd's: an empty server in their place would be believed by its ensemble.
+func refuseApache(cfg *config.Config) error {
+	found, err := store.HasData(store.Options{ImageDir: cfg.DataDir, LogDir: cfg.DataLogDir})
+	dirs := migrate.Dirs{Data: cfg.DataDir, Log: cfg.DataLogDir}
+	if err != nil || found || !migrate.Found(dirs) {
+		return err
+	}
+	command := "zkctl import --from " + cfg.DataDir
+	if cfg.DataLogDir != cfg.DataDir {
+		command += " --log-from " + cfg.DataLogDir
+	}
+	return fmt.Errorf("%w: %s holds the data of a server of Apache's and none of zkd's; take them over with: "+
+		"%s -c %s; or give zkd an empty dataDir, which the other servers of an ensemble fill",
+		store.ErrForeign, cfg.DataDir, command, cfg.File)
+}
 
 // Check opens the data of a server that is not running, reads all of it, and returns
 // the zxid up to which they are whole. With acceptLoss a damaged log is cut where the

@@ -114,6 +114,9 @@ func (p *process) openStore() (*store.Store, error) {
 				config.ErrConfig, dir, err)
 		}
 	}
+	if err := refuseApache(p.cfg); err != nil {
+		return nil, err
+	}
 	// LevelDB's buffers are big and stay empty for a while. In memory that was used before they
 	// would have to be cleared, and so count; collecting garbage between their makings does that.
 	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(-1)

@@ -30,10 +30,11 @@ var floors = map[string]string{
 	"replica":   "ensemble jute meter proto tree zab",
 	"sim":       "ensemble jute proto replica tree zab",
 	"server":    "cnxn ensemble meter proto replica store transport tree zab zkfile",
+	"migrate":   "proto server store tree zkfile",
 	"admin":     "ensemble meter proto replica tree",
 	"config":    "ensemble",
 	"client":    "jute proto",
-	".":         "admin auth cnxn config ensemble meter proto replica server store transport tree zab",
+	".":         "admin auth cnxn config ensemble meter migrate proto replica server store transport tree zab",
 }
 
 // pure packages decide; they know no clock, no file, no socket and no goroutine.

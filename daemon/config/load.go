@@ -74,21 +74,42 @@ func Load(file string) (*Config, error) {
 // DataDir is the data directory that a configuration names, whether or not the rest of it
 // would do.
 func DataDir(file string) (string, error) {
+	s, err := StorageOf(file)
+	return s.DataDir, err
+}
+
+// Storage is what a configuration says of the data.
+type Storage struct {
+	DataDir       string
+	DataLogDir    string // DataDir if it is not set
+	ExtendedTypes bool
+}
+
+// StorageOf reads what a configuration says of the data, whether or not the rest of it would do.
+func StorageOf(file string) (s Storage, err error) {
 	l := newLoader()
 	files, err := sources(file)
 	if err != nil {
-		return "", err
+		return s, err
 	}
 	for _, f := range files {
 		if err := l.read(f); err != nil {
-			return "", err
+			return s, err
 		}
 	}
-	dir := l.v.GetString("dataDir")
-	if dir == "" {
-		return "", fmt.Errorf("%w: %s: dataDir is not set", ErrConfig, file)
+	s = Storage{DataDir: l.v.GetString("dataDir"), DataLogDir: l.v.GetString("dataLogDir")}
+	if k := l.known["extendedTypesEnabled"]; l.v.IsSet(k.Name) {
+		if err := k.parse(l.v.GetString(k.Name), &s.ExtendedTypes); err != nil {
+			return s, fmt.Errorf("%w: %s: %s: %w", ErrConfig, file, k.Name, err)
+		}
 	}
-	return dir, nil
+	if s.DataDir == "" {
+		return s, fmt.Errorf("%w: %s: dataDir is not set", ErrConfig, file)
+	}
+	if s.DataLogDir == "" {
+		s.DataLogDir = s.DataDir
+	}
+	return s, nil
 }
 
 func newLoader() *loader {

@@ -17,6 +17,8 @@ var (
 	ErrDamaged = errors.New("store: damaged")
 	// ErrForeign says that the directory belongs to something else, or to a newer version.
 	ErrForeign = errors.New("store: not a directory of this version of zkd")
+	// ErrNotEmpty says that the directory holds data that would have to go.
+	ErrNotEmpty = errors.New("store: there are data already")
 	// ErrInUse says that another process has the directory.
 	ErrInUse = errors.New("store: the data directory is in use")
 )

@@ -32,8 +32,10 @@ type image struct {
 
 func (s *Store) imageDir() string { return filepath.Join(s.opt.ImageDir, "image") }
 
-func imageOptions() *opt.Options {
+func imageOptions(readOnly bool) *opt.Options {
 	return &opt.Options{
+		ReadOnly:                     readOnly,
+		ErrorIfMissing:               readOnly,
 		Strict:                       opt.StrictAll,
 		Compression:                  opt.NoCompression,
 		WriteBuffer:                  8 << 20,
@@ -54,11 +56,13 @@ func imageOptions() *opt.Options {
 
 // openImage opens the image, or makes an empty one.
 func (s *Store) openImage() error {
-	stor, err := openStorage(s.fs, s.imageDir(), s.log, &s.fail, storageOptions{pace: &s.pace})
+	stor, err := openStorage(s.fs, s.imageDir(), s.log, &s.fail, storageOptions{
+		pace: &s.pace, readOnly: s.opt.ReadOnly,
+	})
 	if err != nil {
 		return s.hintImage(err)
 	}
-	db, err := leveldb.Open(stor, imageOptions())
+	db, err := leveldb.Open(stor, imageOptions(s.opt.ReadOnly))
 	if err != nil {
 		return s.hintImage(damaged(s.imageDir(), err))
 	}

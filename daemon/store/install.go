@@ -40,7 +40,7 @@ func (s *Store) Install() (*Installation, error) {
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	db, err := leveldb.Open(stor, imageOptions())
+	db, err := leveldb.Open(stor, imageOptions(false))
 	if err != nil {
 		return nil, s.failed(damaged(dir, err))
 	}
@@ -204,7 +204,7 @@ func (s *Store) stampOf(dir string) (stamp [16]byte, err error) {
 	if err != nil {
 		return stamp, err
 	}
-	db, err := leveldb.Open(stor, imageOptions())
+	db, err := leveldb.Open(stor, imageOptions(false))
 	if err != nil {
 		return stamp, damaged(dir, err)
 	}

@@ -35,6 +35,8 @@ type Options struct {
 
 	// AcceptLoss opens a damaged log as far as it is whole and moves the rest aside.
 	AcceptLoss bool
+	// ReadOnly opens what is there to be read, and changes nothing but LOCK.
+	ReadOnly bool
 }
 
 func (o *Options) setDefaults() {
@@ -157,12 +159,23 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
+	if s.opt.ReadOnly {
+		return s.openToRead()
+	}
 	if err := s.lockDirs(); err != nil {
+		return err
+	}
+	if err := s.refuseHalf(); err != nil {
 		return err
 	}
 	if err := s.takeMark(); err != nil {
 		return err
 	}
+	return s.openToWrite()
+}
+
+// openToWrite opens image and log, or makes them.
+func (s *Store) openToWrite() error {
 	if err := s.deleteGone(); err != nil {
 		return err
 	}

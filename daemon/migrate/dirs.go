@@ -1,0 +1,160 @@
+package migrate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/zkfile"
+)
+
+// ErrSource says that a data directory of Apache's cannot be read as it is.
+var ErrSource = errors.New("migrate: not usable")
+
+// Dirs are the directories of a server of Apache's, as its zoo.cfg names them, or the
+// directories version-2 in them.
+type Dirs struct {
+	Data string
+	Log  string // "" is Data
+}
+
+// log is where the logs are.
+func (d Dirs) log() string { return cmp.Or(d.Log, d.Data) }
+
+// file is a snapshot or a log.
+type file struct {
+	path string
+	zxid proto.Zxid // in its name
+	how  zkfile.Compression
+}
+
+// filesDir is the directory with the files: version-2, or the directory itself.
+func filesDir(dir string) string {
+	if sub := filepath.Join(dir, zkfile.VersionDir); isDir(sub) {
+		return sub
+	}
+	return dir
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// Found says whether one of the directories holds a snapshot or a log of Apache's.
+func Found(d Dirs) bool {
+	snapshots, _ := d.snapshots()
+	logs, _ := d.logs()
+	return len(snapshots) > 0 || len(logs) > 0
+}
+
+// snapshots lists the snapshots, newest first.
+func (d Dirs) snapshots() ([]file, error) {
+	return list(filesDir(d.Data), -1, func(name string) (f file, ok bool) {
+		f.zxid, f.how, ok = zkfile.ParseSnapshotName(name)
+		return f, ok
+	})
+}
+
+// logs lists the logs, oldest first.
+func (d Dirs) logs() ([]file, error) {
+	return list(filesDir(d.log()), 1, func(name string) (f file, ok bool) {
+		f.zxid, ok = zkfile.ParseLogName(name)
+		return f, ok
+	})
+}
+
+func list(dir string, order int, parse func(name string) (file, bool)) ([]file, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	for _, e := range entries {
+		if f, ok := parse(e.Name()); ok && !e.IsDir() {
+			f.path = filepath.Join(dir, e.Name())
+			files = append(files, f)
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return order * cmp.Compare(a.zxid, b.zxid) })
+	return files, nil
+}
+
+// check refuses directories that do not belong together. Source: ZOOKEEPER-2967.
+func (d Dirs) check() error {
+	for _, dir := range []string{d.Data, d.log()} {
+		if !isDir(dir) {
+			return fmt.Errorf("%w: %s is not a directory", ErrSource, dir)
+		}
+	}
+	snapshots, err := Dirs{Data: d.log()}.snapshots()
+	if err != nil {
+		return err
+	}
+	logs, err := Dirs{Log: d.Data}.logs()
+	if err != nil {
+		return err
+	}
+	if filesDir(d.Data) == filesDir(d.log()) {
+		return nil
+	}
+	if len(snapshots) > 0 {
+		return fmt.Errorf("%w: %s is a snapshot in the directory of the logs; are the directories mixed up?",
+			ErrSource, snapshots[0].path)
+	}
+	if len(logs) > 0 {
+		return fmt.Errorf("%w: %s is a log in the directory of the snapshots; are the directories mixed up?",
+			ErrSource, logs[0].path)
+	}
+	return nil
+}
+
+// inUse refuses directories in which a process has a file open, as far as it can be seen:
+// Apache's servers take no lock.
+func (d Dirs) inUse() error {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return err
+	}
+	own := fmt.Sprintf("/proc/%d/", os.Getpid())
+	for _, dir := range []string{d.Data, d.log()} {
+		dir, err := filepath.EvalSymlinks(filesDir(dir))
+		if err != nil {
+			return err
+		}
+		for _, link := range links {
+			target, err := os.Readlink(link)
+			if err == nil && filepath.Dir(target) == dir && !strings.HasPrefix(link, own) {
+				return fmt.Errorf("%w: process %s has %s open; stop that server first",
+					ErrSource, strings.Split(link, "/")[2], target)
+			}
+		}
+	}
+	return nil
+}
+
+// number reads a file with a number in it; missing says that there is none.
+func number(path string) (n int64, missing bool, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, true, nil
+	}
+	if err == nil {
+		n, err = zkfile.ParseNumber(text)
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, false, nil
+}
+
+// ServerID is the number in the file myid; ok says that there is one.
+func (d Dirs) ServerID() (id int64, ok bool, err error) {
+	id, missing, err := number(filepath.Join(d.Data, zkfile.ServerID))
+	return id, !missing && err == nil, err
+}
