@@ -53,6 +53,7 @@ func (p *process) Metrics() []admin.Metric {
 		gauge("zkd_image_missing_records", "Changed records that the image on disk lacks.", int64(s.Dirty)),
 		gauge("zkd_image_zxid", "Zxid of the image on disk.", int64(s.Store.ImageZxid)),
 		gauge("zkd_log_bytes", "Bytes appended to the log's segments that are kept.", s.Store.LogBytes),
+		gauge("zkd_max_request_bytes", "Largest request that is taken, jute.maxbuffer.", int64(p.cfg.MaxFrame)),
 		count("zkd_slow_syncs_total", "Writes to the log that took longer than allowed.", s.Store.SlowSyncs),
 		count("zkd_log_writes_total", "Groups of transactions written to the log.", s.Appends),
 		count("zkd_logged_txns_total", "Transactions written to the log.", s.Txns),

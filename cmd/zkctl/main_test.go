@@ -184,7 +184,7 @@ func TestWatch(t *testing.T) {
 
 func TestStatusAndWait(t *testing.T) {
 	addr := serve(t)
-	expect(t, addr, "", "wait")
+	expect(t, addr, "", "wait", "--ready")
 	if out, err := zkctl(addr, "", "status"); err != nil || !strings.Contains(out, "standalone") {
 		t.Errorf("%q, %v", out, err)
 	}

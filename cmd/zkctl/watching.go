@@ -151,6 +151,7 @@ func (g *globals) waitCommand() *cobra.Command {
 			}
 		},
 	}
+	cmd.Flags().Bool("ready", true, "until they serve clients, which is what is waited for anyway")
 	cmd.Flags().BoolVar(&all, "all", false, "all servers and not just one")
 	cmd.Flags().DurationVar(&limit, "for", time.Minute, "how long to wait at most")
 	return cmd
