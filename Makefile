@@ -61,8 +61,8 @@ pkg: $(NFPM)
 	@rm -rf $(PKG) && mkdir -p $(PKG)/man $(PKG)/doc
 	@for arch in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$arch $(GO) build $(BUILDFLAGS) -ldflags "$(LDFLAGS)" \
 		-o $(PKG)/$$arch/ ./cmd/zkd ./cmd/zkctl || exit 1; done
-	@$(GO) run ./packaging/inventory $(VERSION) $(PKG)/doc $(PKG)/$(firstword $(ARCHES))/zkd $(PKG)/$(firstword $(ARCHES))/zkctl
-	@$(GO) build -tags pages -o $(PKG)/zkctl-pages ./cmd/zkctl
+	@$(GO) run $(BUILDFLAGS) ./packaging/inventory $(VERSION) $(PKG)/doc $(PKG)/$(firstword $(ARCHES))/zkd $(PKG)/$(firstword $(ARCHES))/zkctl
+	@$(GO) build $(BUILDFLAGS) -tags pages -o $(PKG)/zkctl-pages ./cmd/zkctl
 	@env -u ZKCTL_SERVER $(PKG)/zkctl-pages pages $(PKG)/man
 	@for shell in bash zsh fish; do $(PKG)/zkctl-pages completion $$shell > $(PKG)/zkctl.$$shell || exit 1; done
 	@cp packaging/man/* $(PKG)/man/ && gzip -9n $(PKG)/man/*

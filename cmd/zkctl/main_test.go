@@ -212,7 +212,7 @@ func TestInit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	text := "dataDir=" + data + "\ntickTime=2000\nclientPortAddress=127.0.0.1\n"
+	text := "dataDir=" + data + "\ntickTime=2000\nclientPort=1\nclientPortAddress=127.0.0.1\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

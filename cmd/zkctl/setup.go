@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,7 @@ type setup struct {
 	servers []string // "1=host", "2=host:2888:3888", "3=host:2888:3888:observer"
 	address string   // that clients connect to
 	force   bool
+	keep    bool // this server's znodes are what the ensemble begins with
 }
 
 func initCommand() *cobra.Command {
@@ -46,7 +49,27 @@ func initCommand() *cobra.Command {
 	f.StringArrayVar(&s.servers, "server", nil, "N=HOST[:QUORUMPORT:ELECTIONPORT[:observer]]; once for each server")
 	f.StringVar(&s.address, "client-address", "0.0.0.0", "address on which clients are served")
 	f.BoolVar(&s.force, "force", false, "replace an ensemble.cfg or a myid that says something else")
+	f.BoolVar(&s.keep, "keep-data", false, "begin the ensemble with the znodes that this server has; on one server only")
 	return cmd
+}
+
+// freshZnodes is what the word srvr counts of a tree in which nobody has made anything.
+const freshZnodes = 5
+
+// lone fails if the server runs on its own and has data, which it would lose to the ensemble's.
+func (s *setup) lone() error {
+	cfg, err := config.Load(s.file)
+	if err != nil || cfg.Ensemble != nil || s.keep {
+		return nil // what is wrong shows when the list is there
+	}
+	g := &globals{timeout: time.Second}
+	at := g.ask(net.JoinHostPort(localAddress(cfg.ClientPortAddress), strconv.Itoa(cfg.ClientPort)))
+	if n, err := strconv.Atoi(at.Znodes); err != nil || at.Mode != "standalone" || n <= freshZnodes {
+		return nil
+	}
+	return fmt.Errorf("this server has %s znodes, and an ensemble begins with the data of one server: if it is this one, "+
+		"give --keep-data here alone, and start it first; else: systemctl stop zkd && find %s -mindepth 1 -delete",
+		at.Znodes, cfg.DataDir)
 }
 
 // ask asks for what is missing.
@@ -111,6 +134,9 @@ func (s *setup) write(out io.Writer) error {
 		return err
 	}
 	data, err := dataDir(s.file)
+	if err == nil {
+		err = s.lone()
+	}
 	if err != nil {
 		return err
 	}

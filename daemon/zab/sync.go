@@ -22,6 +22,9 @@ func (p *Peer) synchronize(l *Link) {
 	i := p.after(min(l.zxid, end))
 	before := p.before(i)
 	switch {
+	case l.zxid != 0 && l.zxid.Epoch() == 0:
+		// It was on its own when it wrote that, as others were: equal zxids mean nothing.
+		p.sendSnap(l, end)
 	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && l.zxid <= p.epochZxid():
 		p.send(l, proto.PacketDiff, end, nil)
 		p.sendHistory(l, before, end)
@@ -32,17 +35,22 @@ func (p *Peer) synchronize(l *Link) {
 		p.send(l, proto.PacketTrunc, before, nil)
 		p.sendHistory(l, before, end)
 	default:
-		// The packet's zxid must be above everything that the learner has, lest old files
-		// of an Apache server come to life again.
-		at := p.committed()
-		if l.zxid > at {
-			at = max(at, p.epochZxid())
-		}
-		p.bulk(l, Bulk{Kind: BulkSnap, Zxid: at})
-		p.sendHistory(l, p.committed(), end)
+		p.sendSnap(l, end)
 	}
 	p.send(l, proto.PacketNewLeader, p.epochZxid(), p.text)
 	l.zxid, l.commits, l.acksSince = end, end, p.now
+}
+
+// sendSnap sends the tree and the history beyond it, in place of all that the learner has.
+func (p *Peer) sendSnap(l *Link, end proto.Zxid) {
+	// The packet's zxid must be above everything that the learner has, lest old files
+	// of an Apache server come to life again.
+	at := p.committed()
+	if l.zxid > at {
+		at = max(at, p.epochZxid())
+	}
+	p.bulk(l, Bulk{Kind: BulkSnap, Zxid: at})
+	p.sendHistory(l, p.committed(), end)
 }
 
 func (p *Peer) bulk(l *Link, b Bulk) {

@@ -472,6 +472,22 @@ func TestSyncDecision(t *testing.T) {
 	}
 }
 
+// TestLearnerThatWasOnItsOwn: zxids of servers that were on their own are equal by chance.
+func TestLearnerThatWasOnItsOwn(t *testing.T) {
+	for at, want := range map[proto.Zxid]string{
+		0: "DIFF", z(0, 1): "BULK0", z(0, 2): "BULK0", z(0, 3): "BULK0",
+	} {
+		g, l := led(t, members(t, 3, 0), Recovered{Suffix: logOf(z(0, 1), z(0, 2), z(0, 3))})
+		g.durable(1)
+		g.out(l)
+		g.ackEpoch(l, at, 0)
+		g.durable(1)
+		if got := g.out(l); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: sent %q, want %q first", at, got, want)
+		}
+	}
+}
+
 // TestCrashBeforeTheEpoch: history of an epoch is on disk and the epoch is not.
 func TestCrashBeforeTheEpoch(t *testing.T) {
 	g := newRig(t, 1, members(t, 3, 0), Recovered{Hard: HardState{2, 1}, Suffix: logOf(z(1, 1), z(2, 1))})
