@@ -28,7 +28,7 @@ root=$BOXDIR/root rpmroot=$BOXDIR/rpmroot
 make_root() { # directory, more packages
   if [ -e "$1/.complete" ]; then return; fi
   rm -rf "$1"
-  mmdebstrap --quiet --variant=minbase --include="systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates${2:+,$2}" \
+  mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --include="systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates${2:+,$2}" \
     bookworm "$1" /etc/apt/sources.list.d/debian.sources
   touch "$1/.complete"
 }

@@ -32,6 +32,18 @@ p=$(pid apache)
 at apache dpkg -i $deb >/dev/null 2>&1
 other_pid apache "$p"
 
+say "another server in place, from a tarball"
+up tarball --private-network
+at tarball sh -c 'mkdir -p /etc/init.d && touch /etc/init.d/zookeeper-server'
+has tarball "zkd: /etc/init.d/zookeeper-server is here, so zkd was not started" dpkg -i $deb
+at tarball sh -c 'rm /etc/init.d/zookeeper-server; dpkg -P zkd' >/dev/null 2>&1
+at tarball systemd-run --quiet --socket-property=ListenStream=2181 --unit=other --remain-after-exit true
+has tarball "zkd: another program listens at port 2181, so zkd was not started" dpkg -i $deb
+has tarball "inactive" systemctl is-active zkd
+at tarball systemctl stop other.socket
+at tarball systemctl enable --now --quiet zkd
+down tarball
+
 say "a system that is not running: an image in the making"
 make_root "$root"
 chrootdir=$(mktemp -d)

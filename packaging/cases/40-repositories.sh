@@ -46,6 +46,8 @@ at rpm rpm -i --nodeps $oldrpm 2>/dev/null
 has rpm "zkd:/var/lib/zkd:" sh -c "getent passwd zkd | cut -d: -f1,6,7"
 has rpm "root:zkd 640" stat -c "%U:%G %a" /etc/zkd/zoo.cfg
 has rpm "inactive" systemctl is-active zkd # installing does not start it
+has rpm "this one is 1" zkctl init --id 1 --server 1=a --server 2=b --server 3=c # before the first start
+at rpm rm /etc/zkd/zoo.cfg.d/ensemble.cfg /var/lib/zkd/myid
 at rpm systemctl enable --now --quiet zkd
 has rpm "Created /a" zkctl create /a data
 at rpm sh -c 'echo "# edited" >> /etc/zkd/zoo.cfg'
