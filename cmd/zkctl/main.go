@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,7 +106,12 @@ type pathError struct {
 	err  error
 }
 
-func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *pathError) Error() string {
+	if text := e.err.Error(); strings.Contains(text, e.path) {
+		return text // which names it
+	}
+	return e.path + ": " + e.err.Error()
+}
 func (e *pathError) Unwrap() error { return e.err }
 
 // explain turns an error into the text that zkCli prints, which scripts look for.

@@ -130,7 +130,9 @@ func setQuota(c *client.Client, path string, change func(*track) error) error {
 	if path == quotaRoot || strings.HasPrefix(path, quotaRoot+"/") {
 		return errors.New("a quota cannot have a quota")
 	}
-	if _, err := c.Stat(path); err != nil {
+	if _, err := c.Stat(path); errors.Is(err, proto.ErrNoNode) {
+		return fmt.Errorf("%s does not exist.", path) //nolint:staticcheck // zkCli's text
+	} else if err != nil {
 		return err
 	}
 	base := quotaRoot

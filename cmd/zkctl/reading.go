@@ -72,8 +72,14 @@ func pathsFor(c *client.Client, word string) (found []string) {
 	return found
 }
 
-// watchFlag gives a command the flag -w.
+// watchFlag gives a command the flag -w, and zkCli's old form of it: the word watch at the end.
 func watchFlag(cmd *cobra.Command) *bool {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 2 && args[1] == "watch" {
+			return cmd.Flags().Set("watch", "true")
+		}
+		return cobra.ExactArgs(1)(cmd, args)
+	}
 	return cmd.Flags().BoolP("watch", "w", false, "leave a watch; the shell prints what it tells")
 }
 

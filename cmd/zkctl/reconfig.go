@@ -42,6 +42,7 @@ func (g *globals) configCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
 	cmd.Flags().BoolVarP(&addresses, "client", "c", false, "print its version and the addresses for clients")
 	watch = watchFlag(cmd)
+	cmd.Args = cobra.NoArgs
 	cmd.AddCommand(&cobra.Command{
 		Use: "explain KEY", Short: "Describe a setting of zoo.cfg", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

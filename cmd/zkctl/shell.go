@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -147,10 +148,8 @@ func (s *shell) line(text string) error {
 		return err
 	}
 	if args[0] == "redo" {
-		if text, err = s.again(args); err != nil {
-			return err
-		}
-		if args, err = split(text); err != nil {
+		if text, args, err = s.again(args); err != nil {
+			s.past = append(s.past, strings.Join(args, " "))
 			return err
 		}
 	}
@@ -165,7 +164,7 @@ func (s *shell) line(text string) error {
 var builtins = map[string]func(*shell, []string) error{
 	"quit":         func(*shell, []string) error { return errQuit },
 	"exit":         func(*shell, []string) error { return errQuit },
-	"redo":         func(*shell, []string) error { return errors.New("redo: that was a redo") },
+	"redo":         func(*shell, []string) error { return errors.New("No redoing redos") }, //nolint:staticcheck // zkCli's
 	"close":        func(s *shell, _ []string) error { s.drop(true); return nil },
 	"connect":      (*shell).connect,
 	"addauth":      (*shell).authenticate,
@@ -222,18 +221,19 @@ func (s *shell) run(args []string) error {
 	return root.Execute()
 }
 
-// again is the text of an earlier command.
-func (s *shell) again(args []string) (string, error) {
+// again is an earlier command, or the words of redo itself if there is none.
+func (s *shell) again(args []string) (text string, words []string, err error) {
 	n := -1
 	if len(args) == 2 {
-		if _, err := fmt.Sscan(args[1], &n); err != nil {
-			n = -1
+		if n, err = strconv.Atoi(args[1]); err != nil {
+			return "", args, fmt.Errorf("redo %s: give a number that history shows", args[1])
 		}
 	}
 	if n < 0 || n >= len(s.past) {
-		return "", errors.New("redo: give a number that history shows")
+		return "", args, errors.New("Command index out of range") //nolint:staticcheck // zkCli's text
 	}
-	return s.past[n], nil
+	words, err = split(s.past[n])
+	return s.past[n], words, err
 }
 
 func (s *shell) authenticate(args []string) error {
