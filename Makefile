@@ -13,7 +13,7 @@ SEEDS    ?= 2000
 FIRST    ?= 1
 PARALLEL ?= $(shell nproc)
 
-.PHONY: help build run test race lint fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
+.PHONY: help build run test race lint vuln fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,14 @@ $(LINT):
 lint: $(LINT) ## check form and common mistakes
 	@test -z "$$(gofmt -l cmd daemon)" || { gofmt -l cmd daemon; echo "run gofmt -w on these"; exit 1; }
 	$(LINT) run ./...
+
+VULN = $(TOOLS)/govulncheck
+$(VULN):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+vuln: $(VULN) ## look for known vulnerabilities in what is used; asks Go's database of them
+	$(VULN) ./...
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

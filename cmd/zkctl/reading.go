@@ -104,9 +104,10 @@ func (g *globals) reading() []*cobra.Command {
 func (g *globals) ls() *cobra.Command {
 	var withStat, recursive bool
 	var watch *bool
-	cmd := g.onPath("ls", "List the children of a znode", func(cmd *cobra.Command, c *client.Client, path string) error {
-		return watched(c, *watch, func() error { return g.list(cmd, c, path, recursive, withStat) })
-	})
+	cmd := g.onPath("ls", "List the children of a znode",
+		func(cmd *cobra.Command, c *client.Client, path string) error {
+			return watched(c, *watch, func() error { return g.list(cmd, c, path, recursive, withStat) })
+		})
 	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "print the whole subtree, one path a line")
 	watch = watchFlag(cmd)

@@ -95,7 +95,8 @@ func (g *globals) reconfigCommand() *cobra.Command {
 		Use: "reconfig", Short: "Change which servers the ensemble has", Args: cobra.NoArgs,
 		Long: "reconfig sends the ensemble a new list of its servers, or what to add and to remove. The options may\n" +
 			"have one dash, as in zkCli.",
-		Example: "  zkctl reconfig --remove 3 --add 'server.5=zk5:2888:3888;2181'\n  zkctl reconfig --file zoo.cfg.dynamic",
+		Example: "  zkctl reconfig --remove 3 --add 'server.5=zk5:2888:3888;2181'\n" +
+			"  zkctl reconfig --file zoo.cfg.dynamic",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if r.From, err = versionOf(version); err != nil {
 				return err

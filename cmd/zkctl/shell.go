@@ -47,8 +47,10 @@ func (w *writer) Write(b []byte) (int, error) {
 	return w.w.Write(b)
 }
 
-// errQuit ends the shell.
-var errQuit = errors.New("quit")
+var (
+	errQuit = errors.New("quit")             // ends the shell
+	errRedo = errors.New("No redoing redos") //nolint:staticcheck // zkCli's text
+)
 
 func (g *globals) shellCommand() *cobra.Command {
 	return &cobra.Command{
@@ -164,7 +166,7 @@ func (s *shell) line(text string) error {
 var builtins = map[string]func(*shell, []string) error{
 	"quit":         func(*shell, []string) error { return errQuit },
 	"exit":         func(*shell, []string) error { return errQuit },
-	"redo":         func(*shell, []string) error { return errors.New("No redoing redos") }, //nolint:staticcheck // zkCli's
+	"redo":         func(*shell, []string) error { return errRedo },
 	"close":        func(s *shell, _ []string) error { s.drop(true); return nil },
 	"connect":      (*shell).connect,
 	"addauth":      (*shell).authenticate,

