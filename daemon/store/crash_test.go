@@ -159,6 +159,59 @@ func TestCrashesOfEnsembleSteps(t *testing.T) {
 	}
 }
 
+// TestKillsThenCrashes has the process die while it works, and the machine some time later:
+// what the next process found, it may have told others, so it must still be there then.
+func TestKillsThenCrashes(t *testing.T) {
+	all := steps()
+	stride := 11
+	if testing.Short() {
+		stride = 41
+	}
+	r := rand.New(rand.NewPCG(3, 1))
+	f := newCrashFS()
+	before, after := state{}, state{}
+	f.each = func(op, name string) {
+		if f.calls%stride != 0 && op != "sync" || t.Failed() {
+			return
+		}
+		at := fmt.Sprintf("call %d, before %s of %s", f.calls, op, name)
+		killed, again := f.kill(), f.kill()
+		told, err := found(crashOptions(killed))
+		if err != nil {
+			t.Errorf("%s: %v", at, err)
+			return
+		}
+		if got, err := found(crashOptions(killed.crash(r))); err != nil || !got.equal(told) {
+			t.Errorf("%s: found %v, and after a crash %v: %v", at, told, got, err)
+		}
+		second := 1 + r.IntN(80)
+		again.each = func(op, name string) {
+			if again.calls == second {
+				got, err := found(crashOptions(again.crash(r)))
+				if err != nil || !got.equal(before) && !got.equal(after) && !partOf(got, before, after) {
+					t.Errorf("%s; then call %d, before %s of %s: %v instead of %v or %v: %v",
+						at, second, op, name, got, before, after, err)
+				}
+			}
+		}
+		if _, err := found(crashOptions(again)); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	for i, step := range all {
+		if after = step.then; i > 0 {
+			before = all[i-1].then
+		}
+		s, err := Open(crashOptions(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Replay(1<<60, nil), step.do(s), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // partOf says whether a state is one of which a part of the txns are that a step appends.
 func partOf(got, before, after state) bool {
 	return got.hard == after.hard && got.image == before.image && before.image == after.image &&

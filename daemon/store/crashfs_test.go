@@ -83,6 +83,44 @@ func (d *crashDir) crash(r *rand.Rand) *crashDir {
 	return after
 }
 
+// kill is the file system as it is after only the process has died now: everything is
+// there to be read, and what was not forced to the disk still is not; mu is held.
+func (f *crashFS) kill() *crashFS {
+	return &crashFS{root: f.root.copy(make(map[any]any))}
+}
+
+// copy copies a directory; known holds the copies of what was met before.
+func (d *crashDir) copy(known map[any]any) *crashDir {
+	if c, ok := known[d]; ok {
+		return c.(*crashDir)
+	}
+	c := newCrashDir()
+	known[d] = c
+	entries := func(to, from map[string]any) {
+		for name, node := range from {
+			switch node := node.(type) {
+			case *crashDir:
+				to[name] = node.copy(known)
+			case *crashFile:
+				if known[node] == nil {
+					known[node] = &crashFile{data: bytes.Clone(node.data), synced: bytes.Clone(node.synced)}
+				}
+				to[name] = known[node]
+			default:
+				to[name] = nil
+			}
+		}
+	}
+	entries(c.live, d.live)
+	entries(c.durable, d.durable)
+	for _, change := range d.pending {
+		copied := make(crashChange)
+		entries(copied, change)
+		c.pending = append(c.pending, copied)
+	}
+	return c
+}
+
 func (n *crashFile) crash(r *rand.Rand) []byte {
 	const sector = 512
 	size := len(n.data)

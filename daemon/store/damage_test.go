@@ -203,3 +203,36 @@ func TestAcceptLoss(t *testing.T) {
 		t.Fatalf("afterwards: up to %v and not %v, %v", again, first, err)
 	}
 }
+
+// TestLostSegmentIsNoticed breaks the only group of a segment that another start has made an
+// old one: it looks like a write that was not finished, but there were later ones.
+func TestLostSegmentIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{ImageDir: dir, LogDir: dir, NoReserve: true}
+	for _, b := range []*proto.LogBatch{batchOf(1, 20, 300), batchOf(21, 60, 300), new(proto.LogBatch)} {
+		s := openTest(t, o)
+		if err := errors.Join(s.Replay(1<<60, nil), s.Append(b), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	victim := filepath.Join(dir, segmentName(2), "000001.log")
+	b, err := os.ReadFile(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-20] ^= 1
+	if err := os.WriteFile(victim, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := reopen(o); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("the log ends at %v and nobody noticed: %v", last, err)
+	}
+	o.AcceptLoss = true
+	if last, err := reopen(o); err != nil || last != 20 {
+		t.Fatalf("with loss accepted: up to %v, %v", last, err)
+	}
+	o.AcceptLoss = false
+	if last, err := reopen(o); err != nil || last != 20 {
+		t.Fatalf("afterwards: up to %v, %v", last, err)
+	}
+}

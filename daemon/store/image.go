@@ -67,6 +67,9 @@ func (s *Store) openImage() error {
 		return s.hintImage(damaged(s.imageDir(), err))
 	}
 	s.setImage(&image{db: db})
+	if err := s.fs.SyncDir(s.opt.ImageDir); err != nil { // it may have been made by a process that died
+		return s.failed(err)
+	}
 	b, err := db.Get([]byte{keyFormat}, nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
@@ -123,14 +126,7 @@ func (s *Store) initImage() error {
 	if err := s.image.db.Write(b, &opt.WriteOptions{Sync: true}); err != nil {
 		return s.failed(err)
 	}
-	return s.failedDir(s.fs.SyncDir(s.opt.ImageDir))
-}
-
-func (s *Store) failedDir(err error) error {
-	if err == nil {
-		return nil
-	}
-	return s.failed(err)
+	return nil
 }
 
 // LoadImage calls f for every record of the image, in parallel from workers goroutines,

@@ -146,6 +146,11 @@ func (s *Store) finishInstall() error {
 		return s.hint(fmt.Errorf("%w: %s/%s has a wrong checksum", ErrDamaged, dir, completeName))
 	}
 	zxid := proto.Zxid(binary.BigEndian.Uint64(mark[20:]))
+	for _, d := range []string{dir, s.opt.ImageDir} { // the process that made the mark may have died since
+		if err := s.fs.SyncDir(d); err != nil {
+			return err
+		}
+	}
 	if err := s.replaceLog(dir, hard, zxid); err != nil {
 		return err
 	}

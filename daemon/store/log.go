@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -57,6 +58,11 @@ func (s *Store) readLog() error {
 		}
 		s.tookHard(seg)
 		if seg.isCut {
+			if seg.txns == 0 && limit != noLimit && seg.cut < limit {
+				seg.close(s.log)
+				return s.hint(fmt.Errorf("%w: the log went on to %v, but %s holds nothing of what came after %v",
+					ErrDamaged, limit, seg.dir, seg.cut))
+			}
 			limit = min(limit, seg.cut)
 		}
 		if seg.txns == 0 { // nothing was ever appended to it, or nothing of it counts
@@ -146,11 +152,38 @@ func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, erro
 	if err == nil {
 		head, err = seg.checkChain()
 	}
+	if err == nil && seg.txns > 0 {
+		err = s.force(seg.dir)
+	}
 	if err != nil {
 		seg.close(s.log)
 		return nil, head, err
 	}
 	return seg, head, nil
+}
+
+// force brings what was read of a segment to the disk. The process that wrote the last of it
+// may have died before it did so; from now on it is history.
+func (s *Store) force(dir string) error {
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if fd, ok := parseName(name); !ok || fd.Type != storage.TypeJournal {
+			continue
+		}
+		f, err := s.fs.Open(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		f.Close()
+		if err != nil {
+			return s.fail.set(fmt.Errorf("sync %s: %w", filepath.Join(dir, name), err))
+		}
+	}
+	return s.fs.SyncDir(dir)
 }
 
 // unfinished says whether a segment never got as far as being usable: its creation was

@@ -51,6 +51,9 @@ func (s *Store) wholeGroups(seq uint64, end *link) (whole [][]byte, last *link, 
 		return nil, nil, false
 	}
 	s.tookHard(seg)
+	if seg.isCut && end != nil && seg.cut > end.zxid {
+		return nil, nil, false // it follows something that is not there any more
+	}
 	err = seg.groups(func(g group) error {
 		cut := len(whole) == 0 && seg.isCut && g.prev.zxid == seg.cut && last != nil && seg.cut <= last.zxid
 		if last != nil && g.prev != *last && !cut {

@@ -126,8 +126,12 @@ func (s *Store) deleteSegment(dir string) error {
 	return s.fs.RemoveAll(gone)
 }
 
-// deleteGone goes on with what an earlier process was deleting.
+// deleteGone goes on with what an earlier process was deleting. That their names have
+// changed must be on the disk first: the process may have died before it saw to that.
 func (s *Store) deleteGone() error {
+	if err := s.fs.SyncDir(s.opt.LogDir); err != nil {
+		return err
+	}
 	names, err := s.fs.List(s.opt.LogDir)
 	if err != nil {
 		return err
