@@ -168,7 +168,8 @@ func (s *Server) awaitLogged(zxid proto.Zxid) bool {
 	return true
 }
 
-// install replaces the image and the log by a tree that a leader sent.
+// install replaces the image and the log by a tree that a leader sent. When the disk is full
+// it is called again, and begins anew.
 func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
 	w := &s.image
 	w.mu.Lock()
@@ -178,16 +179,16 @@ func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
 		return err
 	}
 	b := w.store.NewImageBatch()
-	t.Cut(b)
+	t.CutWhole(b)
 	for done := false; !done && err == nil; {
 		done = t.Drain(installSlice)
 		err = n.Write(b)
 	}
+	if err == nil {
+		err = n.Commit(zxid)
+	}
 	if err != nil {
 		n.Abort()
-		return err
-	}
-	if err := n.Commit(zxid); err != nil {
 		return err
 	}
 	s.hold(func() { w.tree = t })

@@ -2,7 +2,10 @@ package store
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -163,4 +166,147 @@ func TestFullDiskIsOvercome(t *testing.T) {
 			t.Errorf("fault at call %d: %v", at, err)
 		}
 	})
+}
+
+// flushFS fails to flush, once, because the disk is full: what was written is in memory
+// all the same, where the next process finds it.
+type flushFS struct {
+	OS
+	failed bool
+}
+
+func (f *flushFS) Create(name string) (File, error) {
+	file, err := f.OS.Create(name)
+	return &flushFile{file, f}, err
+}
+
+type flushFile struct {
+	File
+	fs *flushFS
+}
+
+func (f *flushFile) Flush(off, size int64) error {
+	if !f.fs.failed {
+		f.fs.failed = true
+		return syscall.ENOSPC
+	}
+	return f.File.Flush(off, size)
+}
+
+// TestFlushErrorsAreFatal has the kernel tell of a lost page when a flush is begun: a later
+// sync would not tell of it again.
+func TestFlushErrorsAreFatal(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{ImageDir: dir, LogDir: dir, FS: new(flushFS), Log: quiet(), NoReserve: true}
+	s := openTest(t, o)
+	batch := batchOf(1, 1, 600<<10)
+	if err := errors.Join(s.Replay(0, nil), s.Append(batch)); !errors.Is(err, ErrDoubtful) || errors.Is(err, ErrNoSpace) {
+		t.Errorf("the flush failed, but Append tells: %v", err)
+	}
+	if err := s.Append(batch); !errors.Is(err, ErrDoubtful) {
+		t.Errorf("afterwards: %v", err)
+	}
+	s.Close()
+	o.FS = nil
+	s = openTest(t, o)
+	defer s.Close()
+	if last := s.LastLogged(); last > 1 {
+		t.Errorf("the log ends at %v", last)
+	}
+}
+
+// commitFS fails once to make the mark of a complete new image durable.
+type commitFS struct {
+	OS
+	fail bool
+}
+
+func (f *commitFS) SyncDir(dir string) error {
+	if f.fail && filepath.Base(dir) == "image-new" {
+		if _, err := os.Stat(filepath.Join(dir, completeName)); err == nil {
+			f.fail = false
+			return syscall.ENOSPC
+		}
+	}
+	return f.OS.SyncDir(dir)
+}
+
+// TestDoubtfulInstallEndsTheStore fails where it is not known whether the new image has
+// replaced the old one: nothing may be appended that the next start would throw away.
+func TestDoubtfulInstallEndsTheStore(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir, FS: &commitFS{fail: true}, Log: quiet()})
+	defer s.Close()
+	if err := errors.Join(s.Replay(0, nil), s.Append(batchOf(1, 9, 300))); err != nil {
+		t.Fatal(err)
+	}
+	if err := install(epoch2)(s); !errors.Is(err, ErrDoubtful) || errors.Is(err, ErrNoSpace) {
+		t.Errorf("the install tells: %v", err)
+	}
+	if err := s.Append(batchOf(10, 12, 300)); !errors.Is(err, ErrDoubtful) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// fullFS refuses every write while it is full.
+type fullFS struct {
+	OS
+	full atomic.Bool
+}
+
+func (f *fullFS) Create(name string) (File, error) {
+	file, err := f.OS.Create(name)
+	return &fullFile{file, f}, err
+}
+
+type fullFile struct {
+	File
+	fs *fullFS
+}
+
+func (f *fullFile) Write(b []byte) (int, error) {
+	if f.fs.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(b)
+}
+
+func (f *fullFile) Reserve(off, size int64) error {
+	if f.fs.full.Load() {
+		return syscall.ENOSPC
+	}
+	return f.File.Reserve(off, size)
+}
+
+// TestDiskThatStaysFull tries again and again, also what begins with a new database: it is
+// never more than a full disk.
+func TestDiskThatStaysFull(t *testing.T) {
+	dir := t.TempDir()
+	fs := new(fullFS)
+	o := Options{ImageDir: dir, LogDir: dir, FS: fs, Log: quiet(), SegmentBytes: 8 << 10}
+	s := openTest(t, o)
+	if err := errors.Join(s.Replay(0, nil), s.Append(batchOf(1, 9, 300))); err != nil {
+		t.Fatal(err)
+	}
+	b := s.NewImageBatch()
+	b.Put([]byte("n0001"), []byte("image"))
+	fs.full.Store(true)
+	for try := range 4 {
+		if err := s.Append(batchOf(10, 60, 300)); !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDoubtful) {
+			t.Errorf("try %d to append: %v", try, err)
+		}
+		if err := s.WriteImage(b, 9); !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDoubtful) {
+			t.Errorf("try %d to write the image: %v", try, err)
+		}
+		if err := install(epoch2)(s); !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDoubtful) {
+			t.Errorf("try %d to install: %v", try, err)
+		}
+	}
+	fs.full.Store(false)
+	if err := errors.Join(s.Append(batchOf(10, 60, 300)), s.WriteImage(b, 9), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := reopen(o); err != nil || last != 60 {
+		t.Errorf("afterwards: up to %v, %v", last, err)
+	}
 }

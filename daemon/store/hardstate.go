@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 
 	"github.com/syndtr/goleveldb/leveldb"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -67,7 +66,9 @@ func (s *Store) putHard() error {
 		return nil
 	}
 	for range twice {
-		if err := s.cur.db.Put([]byte{keyHard}, s.hard.encode(), &opt.WriteOptions{Sync: true}); err != nil {
+		s.cur.batch.Reset()
+		s.cur.batch.Put([]byte{keyHard}, s.hard.encode())
+		if err := s.cur.write(true); err != nil {
 			err = s.failed(err)
 			s.closeCurrent()
 			return err

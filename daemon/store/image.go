@@ -25,6 +25,7 @@ const (
 
 // image is the image's database.
 type image struct {
+	stor *dirStorage
 	db   *leveldb.DB
 	zxid proto.Zxid
 	dead bool // a write failed for want of space: it is opened anew before the next one
@@ -64,9 +65,9 @@ func (s *Store) openImage() error {
 	}
 	db, err := leveldb.Open(stor, imageOptions(s.opt.ReadOnly))
 	if err != nil {
-		return s.hintImage(damaged(s.imageDir(), err))
+		return s.hintImage(damaged(s.imageDir(), stor.reworded(err)))
 	}
-	s.setImage(&image{db: db})
+	s.setImage(&image{stor: stor, db: db})
 	if err := s.fs.SyncDir(s.opt.ImageDir); err != nil { // it may have been made by a process that died
 		return s.failed(err)
 	}
@@ -221,7 +222,7 @@ func (s *Store) WriteImage(b *ImageBatch, zxid proto.Zxid) error {
 	b.b.Put([]byte{keyZxid}, binary.BigEndian.AppendUint64(nil, uint64(zxid)))
 	if err := s.image.db.Write(&b.b, &opt.WriteOptions{Sync: true}); err != nil {
 		s.image.dead = true
-		return s.failed(err)
+		return s.failed(s.image.stor.reworded(err))
 	}
 	b.b.Reset()
 	s.image.zxid = zxid

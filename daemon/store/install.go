@@ -42,7 +42,7 @@ func (s *Store) Install() (*Installation, error) {
 	}
 	db, err := leveldb.Open(stor, imageOptions(false))
 	if err != nil {
-		return nil, s.failed(damaged(dir, err))
+		return nil, s.failed(damaged(dir, stor.reworded(err)))
 	}
 	return &Installation{s: s, db: db, stor: stor}, nil
 }
@@ -50,16 +50,20 @@ func (s *Store) Install() (*Installation, error) {
 // Write adds the records of a batch and empties it.
 func (n *Installation) Write(b *ImageBatch) error {
 	if err := n.db.Write(&b.b, nil); err != nil {
-		return n.s.failed(err)
+		return n.s.failed(n.stor.reworded(err))
 	}
 	b.b.Reset()
 	return nil
 }
 
-// Abort gives the new image up.
+// Abort gives the new image up. One of which it is not known whether it has replaced the old
+// one is left to the next start.
 func (n *Installation) Abort() {
-	if err := n.db.Close(); err != nil {
+	if err := n.db.Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) {
 		n.s.log.WithError(err).Warn("a new image did not close cleanly")
+	}
+	if n.s.fail.get() != nil {
+		return
 	}
 	if err := n.s.fs.RemoveAll(n.s.newImageDir()); err != nil {
 		n.s.log.WithError(err).Warn("a new image that is not wanted cannot be deleted")
@@ -67,7 +71,8 @@ func (n *Installation) Abort() {
 }
 
 // Commit replaces image and log: the store holds the new image, which is at zxid, and an
-// empty log that goes on after it. A crash leaves everything as it was, or replaced.
+// empty log that goes on after it. A crash leaves everything as it was, or replaced. With
+// ErrNoSpace everything is as it was; the new image is to be aborted.
 func (n *Installation) Commit(zxid proto.Zxid) error {
 	s := n.s
 	b := new(leveldb.Batch)
@@ -78,14 +83,14 @@ func (n *Installation) Commit(zxid proto.Zxid) error {
 		err = n.db.Close()
 	}
 	if err != nil {
-		return s.failed(err)
+		return s.failed(n.stor.reworded(err))
 	}
 	mark := binary.BigEndian.AppendUint64(s.hard.encode(), uint64(zxid))
 	if err := writeFile(s.fs, filepath.Join(s.newImageDir(), completeName), mark); err != nil {
 		return s.failed(err)
 	}
 	if err := s.fs.SyncDir(s.opt.ImageDir); err != nil {
-		return s.failed(err)
+		return s.fail.set(err)
 	}
 	return s.reopen()
 }

@@ -35,6 +35,7 @@ const memSlack = 3 << 20
 type segment struct {
 	seq   uint64
 	dir   string
+	stor  *dirStorage
 	db    *leveldb.DB
 	bytes int64 // appended
 	last  link  // of the newest group
@@ -90,7 +91,7 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*seg
 			seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(*cut)))
 		}
 		for i := 0; i < twice && err == nil; i++ {
-			err = seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: true})
+			err = seg.write(true)
 		}
 		if err != nil {
 			seg.close(s.log)
@@ -150,8 +151,11 @@ func (s *Store) deleteGone() error {
 
 // failed classifies an error of the file system or LevelDB.
 func (s *Store) failed(err error) error {
+	if doubt := s.fail.get(); doubt != nil {
+		return doubt // of which err is a consequence
+	}
 	switch {
-	case noSpace(err):
+	case noSpace(err) && !errors.Is(err, errPlaced):
 		return errors.Join(ErrNoSpace, err)
 	case errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign):
 		return err
@@ -170,9 +174,15 @@ func (s *Store) openSegment(seq uint64, readOnly bool) (*segment, error) {
 	}
 	seg.db, err = leveldb.Open(stor, segmentOptions(s.opt.SegmentBytes, readOnly))
 	if err != nil {
-		return nil, damaged(seg.dir, err)
+		return nil, damaged(seg.dir, stor.reworded(err))
 	}
+	seg.stor = stor
 	return seg, nil
+}
+
+// write writes the segment's batch.
+func (seg *segment) write(sync bool) error {
+	return seg.stor.reworded(seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: sync}))
 }
 
 // damaged turns LevelDB's word for corruption into the store's.
@@ -188,7 +198,7 @@ func damaged(dir string, err error) error {
 func (seg *segment) append(key [9]byte, value []byte, sync bool) error {
 	seg.batch.Reset()
 	seg.batch.Put(key[:], value)
-	if err := seg.db.Write(&seg.batch, &opt.WriteOptions{Sync: sync}); err != nil {
+	if err := seg.write(sync); err != nil {
 		return err
 	}
 	seg.bytes += int64(len(value))

@@ -7,9 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
@@ -23,8 +26,19 @@ type dirStorage struct {
 	fail *sticky
 	opts storageOptions
 
+	full atomic.Bool // a call has failed for want of space
+
 	mu   sync.Mutex
 	seal seal
+}
+
+// reworded gives an error of LevelDB back what it left out: it says of some errors only what
+// their text was. Want of space is the one that is overcome.
+func (s *dirStorage) reworded(err error) error {
+	if err == nil || noSpace(err) || ldberrors.IsCorrupted(err) || !s.full.Swap(false) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 }
 
 type storageOptions struct {
@@ -107,8 +121,12 @@ func parseName(name string) (fd storage.FileDesc, ok bool) {
 // checked passes on an error of a call that changes the directory: all but a full disk
 // make the store unusable.
 func (s *dirStorage) checked(err error) error {
-	if err == nil || (noSpace(err) && !errors.Is(err, errPlaced)) {
+	if noSpace(err) && !errors.Is(err, errPlaced) {
+		s.full.Store(true)
 		return err
+	}
+	if err == nil {
+		return nil
 	}
 	return s.fail.set(fmt.Errorf("%s: %w", s.dir, err))
 }
@@ -294,7 +312,8 @@ func (w *writer) Write(b []byte) (int, error) {
 	if w.size-w.flushed >= flushEvery {
 		start := time.Now()
 		if err := w.f.Flush(w.flushed, w.size-w.flushed); err != nil {
-			return n, w.s.checked(err)
+			// As final as that of a Sync, which would not be told of it again.
+			return n, w.s.fail.set(fmt.Errorf("write %s: %w", w.s.path(w.fd), err))
 		}
 		w.flushed = w.size
 		w.s.opts.pace.pause(time.Since(start))

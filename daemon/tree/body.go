@@ -89,8 +89,7 @@ type StatPersisted struct {
 	Owner                       int64
 }
 
-// BodyLoader builds a tree from the parts of a snapshot's body. The first cut of the tree
-// writes all of it.
+// BodyLoader builds a tree from the parts of a snapshot's body.
 type BodyLoader struct {
 	l     *Loader
 	acls  map[int64]ACLID
@@ -200,15 +199,5 @@ func (b *BodyLoader) Finish(zxid proto.Zxid) (*Tree, error) {
 		return nil, err
 	}
 	t.last = zxid
-	m := &t.image
-	t.nodes.each(false, func(id nodeID, _ *node) { m.touch(t, id) })
-	for id := range t.sessions {
-		m.touchSession(t, id)
-	}
-	for id := range t.acls.used {
-		if t.acls.has(id) {
-			m.touchACL(t, id)
-		}
-	}
 	return t, nil
 }

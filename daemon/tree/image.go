@@ -135,6 +135,28 @@ func (t *Tree) Cut(sink DeltaSink) proto.Zxid {
 	return t.last
 }
 
+// CutWhole opens a delta of everything that there is, for an image that is empty. A cut that
+// is open is given up.
+func (t *Tree) CutWhole(sink DeltaSink) proto.Zxid {
+	t.image = newImage()
+	m := &t.image
+	for _, chunk := range t.nodes.chunks {
+		for i := 0; chunk != nil && i < chunkLen; i++ {
+			chunk[i].size &^= flagsKept
+		}
+	}
+	t.nodes.each(false, func(id nodeID, _ *node) { m.touch(t, id) })
+	for id := range t.sessions {
+		m.touchSession(t, id)
+	}
+	for id := range t.acls.used {
+		if t.acls.has(id) {
+			m.touchACL(t, id)
+		}
+	}
+	return t.Cut(sink)
+}
+
 // Drain writes up to most records of the open cut and says whether that was all of it.
 // The meta record comes last.
 func (t *Tree) Drain(most int) (done bool) {
