@@ -135,7 +135,7 @@ func (t *Tree) addACL(acls []proto.ACL) ACLID {
 	before := t.acls.live
 	id := t.acls.add(acls)
 	if t.acls.live != before {
-		t.image.touchACL(t, id)
+		t.image.cameACL(id)
 	}
 	return id
 }

@@ -121,6 +121,36 @@ func TestCutKeepsWhatGoes(t *testing.T) {
 	}
 }
 
+// TestCutBetweenTwoLists has a list go just before a cut, and another one come in its place
+// while the cut is open: the cut holds neither.
+func TestCutBetweenTwoLists(t *testing.T) {
+	d := newDriver()
+	d.c.IDs = []proto.ID{{Scheme: "super"}}
+	d.create("/p", nil)
+	image := make(map[string]string)
+	next := 0
+	set := func() {
+		next++
+		acl := proto.AppendACLs(nil, []proto.ACL{{Perms: 31, ID: proto.ID{Scheme: "digest", ID: fmt.Sprintf("%d:x", next)}}})
+		if d.do(&proto.Request{Op: proto.OpSetACL, Path: []byte("/p"), ACL: acl, Version: -1}) != proto.ErrOK {
+			t.Fatal("refused")
+		}
+	}
+	for next < maxIdle+10 {
+		set()
+	}
+	for range 5 {
+		want := dumpTree(d.t)
+		d.t.Cut(&mapSink{image})
+		set()
+		for !d.t.Drain(100) {
+		}
+		if got := dumpTree(load(t, image)); got != want {
+			t.Errorf("the image is\n%sand should be\n%s", got, want)
+		}
+	}
+}
+
 // TestTurns has the round of an event start anew after very many.
 func TestTurns(t *testing.T) {
 	w := newWatches(new(cells))

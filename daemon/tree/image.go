@@ -108,12 +108,22 @@ func (m *image) touchSession(t *Tree, s proto.SessionID) {
 	}
 }
 
-// touchACL must be called when a list has come, and before one goes.
+// touchACL must be called before a list goes.
 func (m *image) touchACL(t *Tree, id ACLID) {
 	if m.acls.touch(id) {
 		m.putACL(t, id)
 	}
 }
+
+// cameACL must be called when a list has come. If the open cut has something to say of its
+// place, it is that another list has gone from there.
+func (m *image) cameACL(id ACLID) {
+	if m.acls.touch(id) {
+		m.sink.Delete(keyOfACL(id))
+	}
+}
+
+func keyOfACL(id ACLID) []byte { return binary.BigEndian.AppendUint32([]byte{keyACL}, uint32(id)) }
 
 // Dirty tells how much the image lacks: records, and roughly their bytes.
 func (t *Tree) Dirty() (records, bytes int) {
@@ -223,10 +233,9 @@ func (m *image) putSession(t *Tree, s proto.SessionID) {
 }
 
 func (m *image) putACL(t *Tree, id ACLID) {
-	key := binary.BigEndian.AppendUint32([]byte{keyACL}, uint32(id))
 	if t.acls.has(id) {
-		m.sink.Put(key, t.acls.at(id).encoded)
+		m.sink.Put(keyOfACL(id), t.acls.at(id).encoded)
 		return
 	}
-	m.sink.Delete(key)
+	m.sink.Delete(keyOfACL(id))
 }
