@@ -335,7 +335,7 @@ type reaper struct {
 }
 
 // reap proposes the deletion of containers and TTL znodes that are due. Each one is
-// checked again when its request is prepared. Source: ContainerManager.java.
+// checked again before, and when its request is prepared. Source: ContainerManager.java.
 func (r *Replica) reap(now Now) {
 	p := &r.reaper
 	if len(p.due) == 0 && now.Mono >= p.next {
@@ -345,6 +345,10 @@ func (r *Replica) reap(now Now) {
 		})
 	}
 	for len(p.due) > 0 && p.after <= now.Mono {
+		if !r.tree.IsDue([]byte(p.due[0]), now.Wall) {
+			p.due = p.due[1:]
+			continue
+		}
 		r.req, r.caller = proto.Request{Op: proto.OpDeleteContainer, Path: []byte(p.due[0])}, tree.Caller{}
 		if r.propose(now, proto.TxnHeader{Type: proto.OpDeleteContainer}, nil, proto.ErrOK) == 0 {
 			return

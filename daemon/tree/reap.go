@@ -136,3 +136,16 @@ func (t *Tree) Reapable(now proto.Millis, limit int, visit func(path []byte)) {
 		visit(t.pathBuf)
 	}
 }
+
+// IsDue says whether there is a container or TTL znode at path that is due, and nobody has
+// promised a change of it. Since Reapable named the path, another znode may have come there,
+// or a TTL znode's time may have begun anew.
+func (t *Tree) IsDue(path []byte, now proto.Millis) bool {
+	id := t.lookup(path)
+	if id == none || !t.reaper.holds(id) || t.place(path).ch != nil {
+		return false
+	}
+	var z full
+	t.load(t.nodes.at(id), &z)
+	return t.due(&z) <= now
+}
