@@ -154,13 +154,18 @@ func (w *imageWriter) pace(took time.Duration) {
 var errStopped = errors.New("server: stopped before the log was written")
 
 // awaitLogged waits until this server's log holds everything up to zxid: the ensemble may
-// have committed it before. It returns false if the server ends before that.
+// have committed it before. It returns false if the server ends before that,
+// which waits no longer for it than for anything else.
 func (s *Server) awaitLogged(zxid proto.Zxid) bool {
+	last := s.lastImage
+	var limit <-chan time.Time
 	for s.log.store.Status().LastLogged < zxid {
 		select {
 		case <-s.failing:
 			return false
-		case <-s.stopped:
+		case <-last:
+			last, limit = nil, time.After(s.opts.Drain)
+		case <-limit:
 			return false
 		case <-time.After(slicePause):
 		}

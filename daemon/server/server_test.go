@@ -453,3 +453,27 @@ func TestRestart(t *testing.T) {
 		t.Error("the session is gone")
 	}
 }
+
+// ahead is a tree that is always ahead of this server's log.
+type ahead struct{}
+
+func (ahead) Dirty() (records, bytes int)   { return 1, 1 }
+func (ahead) Cut(tree.DeltaSink) proto.Zxid { return 1 << 40 }
+func (ahead) Drain(int) (done bool)         { return true }
+
+// TestStopWhileTheLogIsBehind stops while the image waits for a log that does not get on:
+// the others of the ensemble have committed what this server's full disk does not take.
+func TestStopWhileTheLogIsBehind(t *testing.T) {
+	for _, age := range []time.Duration{time.Millisecond, time.Hour} {
+		r := newRig(t, Options{Drain: 50 * time.Millisecond, Image: ImagePolicy{Age: age}}, func(r *rig) {
+			r.s.image.tree = ahead{}
+		})
+		time.Sleep(2 * imagePeriod)
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if r.image.at() != 0 {
+			t.Error("the image was written ahead of the log")
+		}
+	}
+}
