@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
 )
@@ -149,6 +151,15 @@ func (f *fifo) push(it item, frame []byte) {
 	it.off, it.size = f.base+int64(len(f.buf)), int32(len(frame))
 	f.buf = append(f.buf, frame...)
 	f.items = append(f.items, it)
+}
+
+// unshift puts an item without a frame in front of the others.
+func (f *fifo) unshift(it item) {
+	it.off, it.size = f.base+int64(len(f.buf)), 0
+	if f.len() > 0 {
+		it.off = f.first().off
+	}
+	f.items = slices.Insert(f.items, f.head, it)
 }
 
 // frame is the frame of an item that is still held.

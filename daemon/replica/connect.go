@@ -93,7 +93,7 @@ func (r *Replica) open(now Now, c *Conn) {
 	if c.phase != phaseOpening {
 		return
 	}
-	c.requests.push(it, nil)
+	c.requests.unshift(it)
 	r.stats.Outstanding++
 }
 
