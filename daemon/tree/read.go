@@ -8,8 +8,8 @@ import (
 )
 
 // Read answers a request that changes nothing: it appends the body of the reply to out
-// and registers the watch that the request asks for. Where it returns an error it
-// appends nothing. The reply shows the state after LastZxid.
+// and registers the watch that the request asks for. Where it returns an error, what it
+// appended is to be cut off. The reply shows the state after LastZxid.
 // Source: FinalRequestProcessor.java.
 func (t *Tree) Read(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode {
 	switch req.Op {
@@ -231,6 +231,10 @@ func (t *Tree) listEphemerals(c *Caller, req *proto.Request, out *proto.Out) {
 	jute.PutInt(out.B[mark:], count)
 }
 
+// maxMultiRead bounds the reply to a multiRead: one small request may ask for a znode many
+// thousand times, and a frame's length has 31 bits.
+const maxMultiRead = 64 << 20
+
 // multiRead answers each read for itself. Watch flags inside it are ignored.
 func (t *Tree) multiRead(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCode {
 	var sub proto.Request
@@ -243,10 +247,13 @@ func (t *Tree) multiRead(c *Caller, req *proto.Request, out *proto.Out) proto.Er
 			break
 		}
 	}
-	for it := req.MultiIter(); ; {
+	for start, it := out.Len(), req.MultiIter(); ; {
 		more, err := it.Next(&sub)
 		if err != nil || !more {
 			break
+		}
+		if out.Len()-start > maxMultiRead {
+			return proto.ErrMarshalling
 		}
 		sub.Watch = false
 		mark := len(out.B)

@@ -410,6 +410,29 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 }
 
 // TestLookupAndWalk are what tools see.
+// TestMultiReadIsBounded asks for far more than the request is long.
+func TestMultiReadIsBounded(t *testing.T) {
+	d := newDriver()
+	for _, size := range []int{7 << 10, 100 << 10} {
+		path := fmt.Sprintf("/n%d", size)
+		d.create(path, make([]byte, size))
+		var ops []byte
+		for range 30_000 {
+			ops = appendMultiHeader(ops, proto.OpGetData, false, -1)
+			ops = jute.AppendBool(jute.AppendString(ops, path), false)
+		}
+		ops = appendMultiHeader(ops, proto.OpError, true, -1)
+		var out proto.Out
+		code := d.t.Read(&d.c, &proto.Request{Op: proto.OpMultiRead, Ops: ops}, &out)
+		if code != proto.ErrMarshalling {
+			t.Errorf("%d bytes, %v", out.Len(), code)
+		}
+		if cap(out.B) > 4*maxMultiRead {
+			t.Errorf("%d bytes of memory were used", cap(out.B))
+		}
+	}
+}
+
 func TestLookupAndWalk(t *testing.T) {
 	d := newDriver()
 	d.create("/a", []byte("x"))
