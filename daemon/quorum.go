@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -22,7 +23,7 @@ func (p *process) quorum() (zab.Recovered, *transport.Options) {
 			Hard:   zab.HardState{Accepted: hard.AcceptedEpoch, Current: hard.CurrentEpoch},
 			Suffix: new(proto.LogBatch), Healing: p.store.Healing(),
 		}, &transport.Options{
-			ID: p.cfg.ServerID, Ensemble: p.cfg.Ensemble, ListenAll: p.cfg.ListenAll,
+			ID: p.cfg.ServerID, Ensemble: p.cfg.Ensemble, ListenAll: p.cfg.ListenAll, MasterPort: p.cfg.MasterPort,
 			ConnectTimeout: time.Duration(p.cfg.ConnectTimeout) * time.Millisecond,
 			DialLimit:      time.Duration(p.cfg.InitLimit*p.cfg.TickTime) * time.Millisecond / 4,
 			Log:            p.log,
@@ -37,8 +38,12 @@ func (p *process) zab() zab.Config {
 		InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		MinNotify: proto.Millis(c.MinNotify), MaxNotify: proto.Millis(c.MaxNotify),
 		WindowTxns: windowTxns(c.Ensemble != nil, c.WindowTxns), WindowBytes: windowBytes,
+		Masters: c.MasterPort > 0, ObserverPause: upTo(c.ReconnectDelay) + upTo(c.ElectionDelay),
 	}
 }
+
+// upTo is a random time of at most so many milliseconds.
+func upTo(ms int) proto.Millis { return proto.Millis(rand.IntN(ms + 1)) }
 
 // windowTxns is how many transactions are kept for others; a server on its own keeps none.
 func windowTxns(ensemble bool, n int) int {

@@ -135,7 +135,7 @@ func (g *metrics) ensemble(m *replica.Meters, voters int) {
 	g.gauge("last_logged_zxid", int64(s.Quorum.Logged))
 	g.gauge("last_durable_zxid", int64(s.Quorum.Durable))
 	g.gauge("last_committed_zxid", int64(s.Quorum.Commit))
-	if s.Role != proto.Leading {
+	if s.Role != proto.Leading && s.Role != proto.Following {
 		return
 	}
 	synced, other, observers := 0, 0, 0
@@ -149,6 +149,10 @@ func (g *metrics) ensemble(m *replica.Meters, voters int) {
 		default:
 			other++
 		}
+	}
+	if s.Role == proto.Following {
+		g.gauge("synced_observers", int64(observers))
+		return
 	}
 	g.gauge("learners", int64(len(s.Quorum.Learners)))
 	g.gauge("synced_followers", int64(synced))

@@ -30,6 +30,9 @@ type Config struct {
 	MinNotify      int
 	MaxNotify      int
 	WindowTxns     int
+	MasterPort     int
+	ReconnectDelay int
+	ElectionDelay  int
 
 	LocalSessions bool
 	Upgrading     bool // of local sessions

@@ -52,6 +52,14 @@ var keys = []Key{
 		field: func(c *Config) any { return &c.ReadOnlyMode }},
 	{Name: "leaderServes", Kind: Bool, Default: "yes", Class: Effective,
 		Help: "The leader of an ensemble takes clients, too.", field: func(c *Config) any { return &c.LeaderServes }},
+	{Name: "observerMasterPort", Kind: Number, Default: "0", Min: 0, Max: 65535, Class: Effective,
+		Help:  "Port on which followers serve observers in the leader's place, on all servers the same; 0 is none.",
+		field: func(c *Config) any { return &c.MasterPort }},
+	{Name: "observer.reconnectDelayMs", Kind: Number, Default: "0", Min: 0, Max: maxInt, Class: Effective,
+		Help:  "An observer that loses its leader waits for up to so many milliseconds, so that not all come at once.",
+		field: func(c *Config) any { return &c.ReconnectDelay }},
+	{Name: "observer.election.DelayMs", Kind: Number, Default: "0", Min: 0, Max: maxInt, Class: Effective,
+		Help: "The same again, before it asks who leads; Apache's default is 200.", field: func(c *Config) any { return &c.ElectionDelay }},
 	{Name: "nio.sessionlessCnxnTimeout", Kind: Number, Default: "10000", Min: 1, Max: maxInt, Class: Effective,
 		Help: "Milliseconds until a connection that opens no session is closed.", field: func(c *Config) any { return &c.SessionlessTime }},
 	{Name: "maxClientCnxns", Kind: Number, Default: "60", Min: 0, Max: maxInt, Class: Effective, Reload: true,
@@ -130,10 +138,7 @@ var later = []struct{ help, names string }{
 	{"Concerns ensembles of several servers.",
 		"connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch electionAlg " +
 			"quorumCnxnTimeoutMs electionPortBindRetry tcpKeepAlive leaderConnectDelayDuringRetryMs dynamicConfigFile " +
-			"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled " +
-			"observer.reconnectDelayMs observer.election.DelayMs observerMasterPort observerMaster.sizeLimit syncEnabled " +
-			"observer.syncEnabled leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath " +
-			"snapshotSizeFactor db.autocreate " +
+			"leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath snapshotSizeFactor db.autocreate " +
 			"messageTracker.BufferSize messageTracker.Enabled enableEagerACLCheck"},
 	{"Concerns TLS and SASL.",
 		"secureClientPort secureClientPortAddress sslQuorum portUnification client.portUnification ssl.keyStore.location " +
@@ -185,6 +190,10 @@ var ignored = []struct{ reason, names string }{
 		"watchManagerName watcherCleanThreadsNum watcherCleanThreshold watcherCleanIntervalInSeconds " +
 			"maxInProcessingDeadWatchers bitHashCacheSize maxResponseCacheSize maxGetChildrenResponseCacheSize " +
 			"pathStats.enabled"},
+	{"all addresses of a server are listened on, and dialled at the same time, whenever it has several",
+		"multiAddress.enabled multiAddress.reachabilityCheckTimeoutMs multiAddress.reachabilityCheckEnabled"},
+	{"an observer gets what it lacks from memory, from the log, or as a snapshot", "observerMaster.sizeLimit"},
+	{"an observer always keeps image and log on its disk", "syncEnabled observer.syncEnabled"},
 	{"it is always so",
 		"leader.nodelay follower.nodelay advancedFlowControlEnabled netty.advancedFlowControl.enabled " +
 			"learner.closeSocketAsync leader.closeSocketAsync learner.asyncSending leader.ackLoggingFrequency " +

@@ -27,6 +27,14 @@ type cluster struct {
 	ports   [][3]int // client, quorum, election
 	tick    int      // tickTime
 	lan     *lan     // nil: all are on loopback
+	shape   shape
+}
+
+// shape is how an ensemble differs from the usual one.
+type shape struct {
+	addresses func(i int) []string // of server i; its host's alone if nil
+	observers int                  // the last ones
+	more      string               // lines of configuration
 }
 
 // host is the address of server i.
@@ -46,8 +54,10 @@ func (c *cluster) command(i int, name string, args ...string) *exec.Cmd {
 }
 
 // newCluster makes an ensemble, which is not started; kinds are "zkd" or "java".
-func newCluster(t *testing.T, kinds ...string) *cluster {
-	c := &cluster{t: t, tick: 2000}
+func newCluster(t *testing.T, kinds ...string) *cluster { return newShaped(t, shape{}, kinds...) }
+
+func newShaped(t *testing.T, s shape, kinds ...string) *cluster {
+	c := &cluster{t: t, tick: 2000, shape: s}
 	c.found(kinds)
 	return c
 }
@@ -114,8 +124,20 @@ func (c *cluster) become(i int, kind string) {
 	config := fmt.Appendf(nil, commonConfig+"tickTime=%d\nclientPortAddress=%s\ninitLimit=10\nsyncLimit=5\ncommitLogCount=500\n",
 		data, c.ports[i][0], c.tick, c.host(i))
 	for j, p := range c.ports {
-		config = fmt.Appendf(config, "server.%d=%s:%d:%d\n", j+1, c.host(j), p[1], p[2])
+		addresses := []string{c.host(j)}
+		if c.shape.addresses != nil {
+			addresses = c.shape.addresses(j)
+		}
+		for k, a := range addresses {
+			addresses[k] = fmt.Sprintf("%s:%d:%d", a, p[1], p[2])
+		}
+		role := ""
+		if j >= len(c.ports)-c.shape.observers {
+			role = ":observer"
+		}
+		config = fmt.Appendf(config, "server.%d=%s%s\n", j+1, strings.Join(addresses, "|"), role)
 	}
+	config = append(config, c.shape.more...)
 	file := filepath.Join(dir, "zoo.cfg")
 	os.WriteFile(file, config, 0o644)
 	os.WriteFile(filepath.Join(data, "myid"), fmt.Appendf(nil, "%d\n", i+1), 0o644)
@@ -184,13 +206,13 @@ func (p *process) mode() string {
 func (c *cluster) awaitAll() {
 	c.t.Helper()
 	for i, p := range c.servers {
-		c.await(i, func() bool { m := p.mode(); return m == "leader" || m == "follower" })
+		c.await(i, func() bool { m := p.mode(); return m == "leader" || m == "follower" || m == "observer" })
 	}
 }
 
 func (c *cluster) await(i int, ok func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/tree"
@@ -14,6 +16,7 @@ func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 	}
 	c.phase = phaseOpening
 	r.quorum.checking[id] = c
+	r.quorum.asked = append(r.quorum.asked, question{session: id})
 	data := jute.AppendInt(jute.AppendLong(nil, int64(id)), int32(c.timeout))
 	r.zab.ToLeader(&proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: data})
 }
@@ -22,6 +25,18 @@ func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 func (r *Replica) validated(now Now, p *proto.Packet) {
 	d := jute.NewDecoder(p.Data)
 	id, valid := proto.SessionID(d.Long()), d.Bool()
+	q := &r.quorum
+	if i := slices.IndexFunc(q.asked, func(o question) bool { return o.session == id }); i >= 0 {
+		l := q.asked[i].link
+		q.asked = slices.Delete(q.asked, i, i+1)
+		if l != nil {
+			if s := r.sessions.byID[id]; valid && s != nil && s.conn != nil {
+				r.abort(s.conn) // the client is with the observer now
+			}
+			r.zab.Send(l, p)
+			return
+		}
+	}
 	c := r.quorum.checking[id]
 	delete(r.quorum.checking, id)
 	if d.Err() != nil || c == nil || c.phase != phaseOpening {
@@ -37,6 +52,25 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	}
 	r.resume(now, c, s)
 	r.replay(now, c)
+}
+
+// relay sends what an observer of this follower asks on to the leader.
+func (r *Replica) relay(l *zab.Link, p *proto.Packet) {
+	d := jute.NewDecoder(p.Data)
+	id, _ := proto.SessionID(d.Long()), d.Int()
+	if d.Err() != nil {
+		r.zab.HangUp(l, "its "+p.Type.String()+" is too short")
+		return
+	}
+	if !r.zab.ToLeader(p) {
+		return
+	}
+	switch q := (question{session: id, link: l}); {
+	case p.Type == proto.PacketRevalidate:
+		r.quorum.asked = append(r.quorum.asked, q)
+	case proto.Op(d.Int()) == proto.OpSync:
+		r.quorum.syncs = append(r.quorum.syncs, q)
+	}
 }
 
 // validate answers a learner that asks for a session. The session comes through that

@@ -26,12 +26,21 @@ type quorum struct {
 
 	opening  map[proto.SessionID]*Conn // the leader is asked to create the session
 	checking map[proto.SessionID]*Conn // the leader is asked whether the session is valid
+	asked    []question                // of these, and of those that observers ask; oldest first
 	held     []*Conn                   // wait with their connect requests
-	syncs    []*Conn                   // the leader is asked for a sync; oldest first
+	syncs    []question                // the leader is asked for a sync; oldest first
 	owed     []owedSync                // syncs that this leader has to answer, in the order of their zxids
 
 	snap      *tree.Tree // from the leader, on its way to the disk
 	installAt uint64     // position of its write, 0 while it is still growing
+}
+
+// question is what the leader is asked on behalf of a connection, or of an observer of this
+// follower.
+type question struct {
+	session proto.SessionID
+	conn    *Conn
+	link    *zab.Link
 }
 
 // owedSync is a sync that waits for a transaction to be committed: of a learner, or of a
@@ -44,7 +53,7 @@ type owedSync struct {
 
 func (q *quorum) reset() {
 	q.opening, q.checking = make(map[proto.SessionID]*Conn), make(map[proto.SessionID]*Conn)
-	q.syncs, q.owed = nil, nil
+	q.syncs, q.asked, q.owed = nil, nil, nil
 }
 
 // lastZxid is the last zxid that clients are shown and may have seen. It is never below the start
@@ -102,22 +111,29 @@ func (r *Replica) Packet(now Now, l *zab.Link, p *proto.Packet) {
 	}
 	switch p.Type {
 	case proto.PacketRequest:
-		r.forwarded(now, l, p)
+		if r.zab.Leads() {
+			r.forwarded(now, l, p)
+		} else {
+			r.relay(l, p)
+		}
 	case proto.PacketRevalidate:
 		r.settle(now)
-		if r.zab.Leads() {
-			r.validate(now, l, p)
-		} else {
+		switch {
+		case l.Upward():
 			r.validated(now, p)
+		case r.zab.Leads():
+			r.validate(now, l, p)
+		default:
+			r.relay(l, p)
 		}
 	case proto.PacketSync:
 		r.settle(now)
 		r.synced(now)
 	case proto.PacketPing:
-		if r.zab.Leads() {
-			r.touchAll(now, p.Data)
-		} else {
+		if l.Upward() {
 			r.pong(l, p)
+		} else {
+			r.touchAll(now, p.Data)
 		}
 	}
 }
@@ -436,7 +452,7 @@ func (r *Replica) sync(now Now, c *Conn, it *item, body []byte) {
 		}
 	case r.forward(c.session.id, it, body):
 		it.wait, it.zxid = waitSync, 0
-		r.quorum.syncs = append(r.quorum.syncs, c)
+		r.quorum.syncs = append(r.quorum.syncs, question{conn: c})
 	default:
 		it.wait = waitHeld
 	}
@@ -453,8 +469,12 @@ func (r *Replica) synced(now Now) {
 	if len(q.syncs) == 0 {
 		return
 	}
-	c := q.syncs[0]
+	c, l := q.syncs[0].conn, q.syncs[0].link
 	q.syncs = q.syncs[1:]
+	if l != nil {
+		r.zab.Send(l, &proto.Packet{Type: proto.PacketSync})
+		return
+	}
 	for i := c.requests.head; i < len(c.requests.items); i++ {
 		if it := &c.requests.items[i]; it.wait == waitSync {
 			it.wait = waitTurn

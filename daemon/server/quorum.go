@@ -64,7 +64,7 @@ func (p peers) Peer(id int64, up bool) {
 // LinkUp implements transport.Handler.
 func (p peers) LinkUp(l *transport.Link) {
 	q := &quorumLink{net: l}
-	q.Link.Owner = q
+	q.Link.Owner, q.Link.Master = q, l.Master()
 	l.Owner = q
 	p.do(func(r *replica.Replica, now replica.Now) {
 		p.s.quorum.links[q] = struct{}{}
@@ -193,7 +193,7 @@ func (s *Server) settleLinks(e *replica.Effects) {
 		s.quorum.net.Redial()
 	}
 	if e.Dialling && s.quorum.net != nil {
-		s.quorum.net.DialLeader(e.Dial)
+		s.quorum.net.DialLeader(e.Dial, e.Master)
 	}
 	s.quorum.serving.Store(s.step.replica.Serving())
 }

@@ -36,11 +36,11 @@ func (w *world) latency() int64 {
 }
 
 // join connects a learner to a server.
-func join(learner, leader *server) {
+func join(learner, leader *server, master bool) {
 	a := &end{w: learner.w, s: learner, life: learner.life, learner: true}
 	b := &end{w: learner.w, s: leader, life: leader.life}
 	a.peer, b.peer = b, a
-	a.link, b.link = &zab.Link{Owner: a}, &zab.Link{Owner: b}
+	a.link, b.link = &zab.Link{Owner: a}, &zab.Link{Owner: b, Master: master}
 	learner.ends, leader.ends = append(learner.ends, a), append(leader.ends, b)
 	leader.step(func() { leader.r.LinkUp(leader.clock(), b.link, false) })
 	learner.step(func() { learner.r.LinkUp(learner.clock(), a.link, true) })
@@ -227,7 +227,9 @@ func (e *end) inspectLeader(p *proto.Packet) {
 		if d.hard.Current != p.Zxid.Epoch64() {
 			w.violated("server %d leads with %v, and has the epoch %d on its disk", s.id, p.Zxid, d.hard.Current)
 		}
-		w.history.leads(s, p.Zxid.Epoch64())
+		if !e.link.Master { // a follower passes on to observers whose epoch it is
+			w.history.leads(s, p.Zxid.Epoch64())
+		}
 	case proto.PacketTrunc:
 		if !e.peer.s.disk.has(p.Zxid) && e.peer.life == e.peer.s.life {
 			w.violated("server %d has server %d cut its log at %v, which that does not have", s.id, e.peer.s.id, p.Zxid)

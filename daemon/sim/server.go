@@ -20,6 +20,7 @@ type server struct {
 	writing  bool
 	slow     int64 // until when the disk is slow
 	dialled  int64 // whom the server wants to follow
+	master   bool  // at its port for observers
 	attempt  int
 	paused   int64 // until when the process does not run
 	stopping bool
@@ -71,6 +72,7 @@ func (s *server) boot() {
 		Zab: zab.Config{
 			ID: s.id, Ensemble: w.config, TickTime: tickTime, InitLimit: initLimit, SyncLimit: syncLimit,
 			MinNotify: 10, MaxNotify: 500, WindowTxns: w.shape.window, WindowBytes: 1 << 20, EpochSize: w.shape.epochSize,
+			Masters: w.shape.masters,
 		},
 	}, s.clock(), t, zab.Recovered{Hard: s.disk.hard, Suffix: suffix, Healing: s.disk.lost})
 	for _, other := range w.servers {
@@ -234,7 +236,7 @@ func (s *server) effects() {
 		l.Owner.(*end).flush(l)
 	}
 	if e.Dialling {
-		s.dialled = e.Dial
+		s.dialled, s.master = e.Dial, e.Master
 		s.attempt++
 		s.dial(s.attempt, 0)
 	}
@@ -287,7 +289,7 @@ func (s *server) dial(attempt, tries int) {
 			return
 		}
 		if to.r != nil && w.meet(s.id, to.id) {
-			join(s, to)
+			join(s, to, s.master)
 			return
 		}
 		if tries > 20 {

@@ -23,6 +23,7 @@ const quiet = 30_000_000
 // shape is what a seed makes of its run.
 type shape struct {
 	voters, observers int
+	masters           bool   // observers come to followers
 	groups            string // a hierarchical quorum, if any
 	clients           int
 	lazy              bool            // clients ask seldom
@@ -65,7 +66,7 @@ func newShape(w *world) shape {
 		s.voters = 4
 	}
 	if w.chance(30) {
-		s.observers = 1 + w.rnd.IntN(2)
+		s.observers, s.masters = 1+w.rnd.IntN(2), w.chance(50)
 	}
 	if list := hierarchies[s.voters]; len(list) > 0 && w.chance(12) {
 		s.groups = list[w.rnd.IntN(len(list))]
@@ -100,6 +101,9 @@ func (s shape) String() string {
 	fmt.Fprintf(&b, "%d servers", s.voters)
 	if s.observers > 0 {
 		fmt.Fprintf(&b, ", %d observers", s.observers)
+	}
+	if s.masters {
+		b.WriteString(" of followers")
 	}
 	if s.groups != "" {
 		fmt.Fprintf(&b, ", %s", s.groups)

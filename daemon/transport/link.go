@@ -30,6 +30,7 @@ type Link struct {
 	raw     syscall.RawConn
 	dialled bool
 	since   time.Time
+	master  bool
 	why     error // set before conn is closed by this side
 
 	mu      sync.Mutex
@@ -52,6 +53,9 @@ type item struct {
 
 // Dialled says whether this server dialled, so that a leader is at the other end.
 func (l *Link) Dialled() bool { return l.dialled }
+
+// Master says whether the link was made to the port for observers.
+func (l *Link) Master() bool { return l.master }
 
 // RemoteAddr is the address of the other end.
 func (l *Link) RemoteAddr() string { return l.conn.RemoteAddr().String() }
@@ -296,13 +300,14 @@ func (t *Transport) newLink(conn net.Conn, dialled bool) *Link {
 	return l
 }
 
-// acceptLink takes a connection to the quorum port.
-func (t *Transport) acceptLink(conn net.Conn) {
+// acceptLink takes a connection to the quorum port, or to the port for observers.
+func (t *Transport) acceptLink(conn net.Conn, master bool) {
 	l := t.newLink(conn, false)
 	if l == nil {
 		t.greeted()
 		return
 	}
+	l.master = master
 	t.serve(l)
 }
 
@@ -418,9 +423,9 @@ const (
 	leaderPauseMax = 100 * time.Millisecond
 )
 
-// DialLeader connects to a server's quorum port, in place of any other that is being tried.
-// 0 is none. LinkUp or DialFailed follows.
-func (t *Transport) DialLeader(id int64) {
+// DialLeader connects to a server's quorum port, or its port for observers, in place of any
+// other that is being tried. 0 is none. LinkUp or DialFailed follows.
+func (t *Transport) DialLeader(id int64, master bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dial != nil {
@@ -433,13 +438,18 @@ func (t *Transport) DialLeader(id int64) {
 	}
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.dial = cancel
-	t.running.Go(func() { t.dialLeader(ctx, p) })
+	t.running.Go(func() { t.dialLeader(ctx, p, master) })
 }
 
-func (t *Transport) dialLeader(ctx context.Context, p *peer) {
+func (t *Transport) dialLeader(ctx context.Context, p *peer, master bool) {
 	end := time.Now().Add(t.opts.DialLimit)
+	port := func(a ensemble.Address) int { return a.Quorum }
+	if master { // there are others to go to
+		end = time.Now()
+		port = func(ensemble.Address) int { return t.opts.MasterPort }
+	}
 	for pause := leaderPauseMin; ; pause = min(2*pause, leaderPauseMax) {
-		addrs, err := addresses(ctx, p.member.Load(), func(a ensemble.Address) int { return a.Quorum })
+		addrs, err := addresses(ctx, p.member.Load(), port)
 		var conn net.Conn
 		if err == nil {
 			conn, err = t.connect(ctx, addrs)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,6 +43,8 @@ type Options struct {
 	ID        int64
 	Ensemble  *ensemble.Config
 	ListenAll bool // listen on all addresses and not only on those of the list
+	// MasterPort is the port on which followers take observers, 0 for none.
+	MasterPort int
 
 	ConnectTimeout time.Duration // default 5 s; source: cnxTimeout
 	FirstTimeout   time.Duration // for the first message of a connection, default 10 s
@@ -76,6 +79,7 @@ type Transport struct {
 	strange strangers
 
 	listeners []net.Listener
+	masters   []net.Listener
 	elections []net.Listener
 	peers     map[int64]*peer
 
@@ -109,18 +113,33 @@ func Listen(o Options, h Handler) (*Transport, error) {
 		if o.ListenAll {
 			host = ""
 		}
-		quorum, err := t.listen(host, a.Quorum, "quorum")
-		if err != nil {
+		if err := t.listenAt(host, &a, o.MasterPort > 0 && !me.Observer); err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
-		t.listeners = append(t.listeners, quorum)
-		election, err := t.listen(host, a.Election, "election")
-		if err != nil {
-			return nil, errors.Join(err, t.Close())
-		}
-		t.elections = append(t.elections, election)
 	}
 	return t, nil
+}
+
+// listenAt binds the ports at one address.
+func (t *Transport) listenAt(host string, a *ensemble.Address, master bool) error {
+	quorum, err := t.listen(host, a.Quorum, "quorum")
+	if err != nil {
+		return err
+	}
+	t.listeners = append(t.listeners, quorum)
+	election, err := t.listen(host, a.Election, "election")
+	if err != nil {
+		return err
+	}
+	t.elections = append(t.elections, election)
+	if !master {
+		return nil
+	}
+	l, err := t.listen(host, t.opts.MasterPort, "observer master")
+	if err == nil {
+		t.masters = append(t.masters, l)
+	}
+	return err
 }
 
 func (t *Transport) listen(host string, port int, what string) (net.Listener, error) {
@@ -136,7 +155,10 @@ func (t *Transport) listen(host string, port int, what string) (net.Listener, er
 // Serve begins to accept and to dial.
 func (t *Transport) Serve() {
 	for _, l := range t.listeners {
-		t.running.Go(func() { t.accept(l, t.acceptLink) })
+		t.running.Go(func() { t.accept(l, func(c net.Conn) { t.acceptLink(c, false) }) })
+	}
+	for _, l := range t.masters {
+		t.running.Go(func() { t.accept(l, func(c net.Conn) { t.acceptLink(c, true) }) })
 	}
 	for _, l := range t.elections {
 		t.running.Go(func() { t.accept(l, t.acceptElection) })
@@ -248,10 +270,7 @@ func (t *Transport) Close() error {
 	}
 	t.mu.Unlock()
 	var err error
-	for _, l := range t.listeners {
-		err = errors.Join(err, ignoreClosed(l.Close()))
-	}
-	for _, l := range t.elections {
+	for _, l := range slices.Concat(t.listeners, t.masters, t.elections) {
 		err = errors.Join(err, ignoreClosed(l.Close()))
 	}
 	for _, l := range links {

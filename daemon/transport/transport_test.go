@@ -212,7 +212,7 @@ func TestLinks(t *testing.T) {
 	defer a.Close()
 	b, rb := run(t, Options{ID: 2, Ensemble: list})
 	defer b.Close()
-	a.DialLeader(2)
+	a.DialLeader(2, false)
 	ra.await(t, "a link", func() bool { return len(ra.links) == 1 })
 	up := ra.links[0]
 	up.Queue(proto.AppendPacket(nil, proto.PacketAck, 1, nil))
@@ -333,7 +333,7 @@ func TestDialFailed(t *testing.T) {
 	list := listOf(t, 1, 2)
 	a, ra := run(t, Options{ID: 1, Ensemble: list, DialLimit: 50 * time.Millisecond})
 	defer a.Close()
-	a.DialLeader(2)
+	a.DialLeader(2, false)
 	ra.await(t, "the failure", func() bool { return len(ra.failed) == 1 && ra.failed[0] == 2 })
 }
 
@@ -356,7 +356,7 @@ func TestReaddress(t *testing.T) {
 	wrong.Members[0].Addresses = []ensemble.Address{{Host: "127.0.0.1", Quorum: port(t), Election: port(t)}}
 	a, ra := run(t, Options{ID: 1, Ensemble: right})
 	b, rb := run(t, Options{ID: 2, Ensemble: wrong, DialLimit: time.Minute})
-	b.DialLeader(1)
+	b.DialLeader(1, false)
 	time.Sleep(50 * time.Millisecond)
 	if n := b.Connected(); n != 0 {
 		t.Errorf("connected to %d servers at an address where there is none", n)

@@ -23,6 +23,11 @@ type Config struct {
 	// EpochSize is how many zxids an epoch has; zero means all that fit. A test that wants
 	// to see epochs end sets fewer.
 	EpochSize uint32
+	// Masters has an observer come to followers, at a port of their own, and to the leader
+	// only in its turn.
+	Masters bool
+	// ObserverPause is how long an observer waits before it looks for a leader again.
+	ObserverPause proto.Millis
 }
 
 // HardState are the epochs that a server keeps on disk.
@@ -81,13 +86,15 @@ type Bulk struct {
 }
 
 // Link is a connection of the quorum port, to the leader or from a learner. The adapter
-// sets Owner. After each step it takes Out and Bulks away and, where Close is set,
+// sets Owner and Master. After each step it takes Out and Bulks away and, where Close is set,
 // closes the connection.
 type Link struct {
 	Owner any
 	Out   []byte // packets to be sent
 	Bulks []Bulk // in the order of At
 	Close string // why the link is to be closed; empty while it is not
+	// Master tells that the link was made to the port for observers.
+	Master bool
 
 	touched bool
 	closed  bool
@@ -97,6 +104,9 @@ type Link struct {
 
 // Peer is the id of the server at the other end, 0 while it has not said.
 func (l *Link) Peer() int64 { return l.id }
+
+// Upward says whether this server is the learner of the one at the other end.
+func (l *Link) Upward() bool { return l.dialled }
 
 // Event is something that an operator wants to know.
 type Event struct {
@@ -114,9 +124,10 @@ type Effects struct {
 	Links   []*Link // have output or are to be closed; each is listed once
 	Events  []Event
 	// Dial, if Dialling is set, is the server whose quorum port is to be dialled from now
-	// on instead of any other; 0 is none.
+	// on instead of any other, or its port for observers, if Master is set; 0 is none.
 	Dial     int64
 	Dialling bool
+	Master   bool
 	// Redial asks for connections of the election to all servers that lack one.
 	Redial bool
 }

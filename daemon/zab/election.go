@@ -16,19 +16,21 @@ type heardVote struct {
 //
 // Source: FastLeaderElection.java, lookForLeader.
 type election struct {
-	round    int64 // logicalclock: counts elections
-	proposal proto.Vote
-	initial  proto.Vote
-	votes    []heardVote // of this round
-	outside  []heardVote // of servers that do not look for a leader
-	pause    proto.Millis
-	resendAt proto.Millis
-	decideAt proto.Millis // when to believe the quorum for the proposal; 0 if there is none
-	draining bool         // waits for writes that are under way before it votes
-	held     []heldNotice // came while draining
-	failed   int          // roles in a row that ended before they came to serve
-	notUntil proto.Millis // those make the next election wait
-	warned   bool         // that too many have lost what they had promised
+	round     int64 // logicalclock: counts elections
+	proposal  proto.Vote
+	initial   proto.Vote
+	votes     []heardVote // of this round
+	outside   []heardVote // of servers that do not look for a leader
+	pause     proto.Millis
+	resendAt  proto.Millis
+	decideAt  proto.Millis // when to believe the quorum for the proposal; 0 if there is none
+	draining  bool         // waits for writes that are under way before it votes
+	held      []heldNotice // came while draining
+	failed    int          // roles in a row that ended before they came to serve
+	notUntil  proto.Millis // those make the next election wait
+	observed  int64        // how often an observer has chosen whom to come to
+	observing proto.Millis // when it first did
+	warned    bool         // that too many have lost what they had promised
 }
 
 type heldNotice struct {
@@ -294,7 +296,7 @@ func (p *Peer) decide(v proto.Vote) {
 	case p.voter():
 		p.follow(proto.Following, v.Leader)
 	default:
-		p.follow(proto.Observing, v.Leader)
+		p.observe(v.Leader)
 	}
 }
 

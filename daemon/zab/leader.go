@@ -104,7 +104,7 @@ func (p *Peer) fromLearner(l *Link, packet *proto.Packet) bool {
 	case proto.PacketAck:
 		p.acked(l, packet.Zxid)
 	case proto.PacketRequest, proto.PacketRevalidate, proto.PacketPing:
-		return p.Leads() && l.stage == stageActive
+		return p.serving && l.stage == stageActive
 	default:
 		p.hangUp(l, "unexpected "+packet.Type.String())
 	}
@@ -121,6 +121,9 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 		return
 	case info.ID == p.cfg.ID:
 		p.hangUp(l, "it has this server's own id; every server needs an id of its own")
+		return
+	case l.Master && packet.Type != proto.PacketObserverInfo:
+		p.hangUp(l, "it is no observer, and this port is for observers")
 		return
 	case l.stage != stageNew:
 		p.hangUp(l, "a second "+packet.Type.String())
@@ -139,8 +142,11 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 	}
 	l.id, l.stage, l.accepted = info.ID, stageWaiting, packet.Zxid.Epoch64()
 	l.observer = packet.Type == proto.PacketObserverInfo
-	if p.role == proto.Leading {
+	switch {
+	case p.role == proto.Leading:
 		p.gatherEpochs()
+	case l.Master:
+		p.tellEpoch()
 	}
 }
 
@@ -167,7 +173,12 @@ func (p *Peer) gatherEpochs() {
 		})
 		return
 	}
-	for _, l := range lead.links {
+	p.tellEpoch()
+}
+
+// tellEpoch tells the epoch to the learners that wait for it.
+func (p *Peer) tellEpoch() {
+	for _, l := range p.leading.links {
 		if l.stage == stageWaiting && !l.closed {
 			l.stage = stageInfo
 			p.send(l, proto.PacketLeaderInfo, p.epochZxid(), jute.AppendInt(nil, proto.LearnerVersion))
@@ -194,6 +205,10 @@ func (p *Peer) epochAcked(l *Link, packet *proto.Packet) {
 	}
 	current := int64(jute.Int(packet.Data))
 	l.zxid, l.stage = packet.Zxid, stageAcked
+	if p.role == proto.Following {
+		p.takeObserver(l)
+		return
+	}
 	if current >= 0 {
 		if current > lead.current || current == lead.current && l.zxid > lead.initial && !p.Leads() {
 			p.hangUp(l, "its history is more recent than this leader's")
@@ -317,13 +332,26 @@ func (p *Peer) sendProposal(l *Link, zxid proto.Zxid, txn []byte) {
 	p.send(l, proto.PacketProposal, zxid, txn)
 }
 
-// advance commits what a quorum has on its disks.
+// advance commits what can be, and tells the learners.
 func (p *Peer) advance() {
 	lead := &p.leading
 	lead.dirty = false
 	if lead.stage != leadActive {
 		return
 	}
+	if p.role == proto.Leading {
+		p.countAcks()
+	}
+	for _, l := range lead.links {
+		if l.stage == stageActive && !l.closed {
+			p.tellCommits(l)
+		}
+	}
+}
+
+// countAcks commits what a quorum has on its disks.
+func (p *Peer) countAcks() {
+	lead := &p.leading
 	own := p.lastDurable()
 	best := p.committed()
 	try := func(zxid proto.Zxid) {
@@ -352,11 +380,6 @@ func (p *Peer) advance() {
 		}
 	}
 	p.commit = max(p.commit, p.after(best))
-	for _, l := range lead.links {
-		if l.stage == stageActive && !l.closed {
-			p.tellCommits(l)
-		}
-	}
 }
 
 // tellCommits tells a learner of everything committed that it does not know of.
@@ -372,7 +395,7 @@ func (p *Peer) tellCommits(l *Link) {
 	}
 }
 
-// tickLeader sends pings, and looks whether a quorum can still be heard.
+// tickLeader looks after the learners, and whether a quorum can still be heard.
 func (p *Peer) tickLeader() {
 	lead := &p.leading
 	if lead.stage != leadActive {
@@ -381,6 +404,19 @@ func (p *Peer) tickLeader() {
 			return
 		}
 	}
+	p.tendLearners()
+	if lead.stage == leadActive && p.now >= lead.quorumAt {
+		lead.quorumAt = p.now + p.cfg.TickTime
+		alive := func(l *Link) bool { return l.stage >= stageSynced && !l.observer }
+		if !p.quorumOf(alive) {
+			p.leave("there is no quorum any more")
+		}
+	}
+}
+
+// tendLearners sends pings, and drops learners that are silent.
+func (p *Peer) tendLearners() {
+	lead := &p.leading
 	for _, l := range lead.links {
 		silent := p.now - l.heard
 		switch {
@@ -395,17 +431,14 @@ func (p *Peer) tickLeader() {
 	lead.links = slices.DeleteFunc(lead.links, func(l *Link) bool { return l.closed })
 	if p.now >= lead.pingAt {
 		lead.pingAt = p.now + p.cfg.TickTime/2
+		last := p.last()
+		if p.role != proto.Leading {
+			last = p.committed()
+		}
 		for _, l := range lead.links {
 			if l.stage >= stageSyncing {
-				p.send(l, proto.PacketPing, max(p.last(), p.epochZxid()), nil)
+				p.send(l, proto.PacketPing, max(last, p.epochZxid()), nil)
 			}
-		}
-	}
-	if lead.stage == leadActive && p.now >= lead.quorumAt {
-		lead.quorumAt = p.now + p.cfg.TickTime
-		alive := func(l *Link) bool { return l.stage >= stageSynced && !l.observer }
-		if !p.quorumOf(alive) {
-			p.leave("there is no quorum any more")
 		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 // following is a server's part as a learner. Source: Learner.java, and Follower.java.
 type following struct {
 	leader   int64
+	dialled  int64 // the leader, or the follower through which it is observed
 	link     *Link
 	stage    followStage
 	epoch    int64
@@ -61,8 +62,10 @@ func (p *Peer) follow(role proto.State, leader int64) {
 		p.hangUp(l, "this server does not lead")
 	}
 	p.leading = leading{}
-	p.following = following{leader: leader, heard: p.now, deadline: p.now + p.init(), scratch: p.following.scratch}
-	p.effects.Dial, p.effects.Dialling = leader, true
+	p.following = following{
+		leader: leader, dialled: leader, heard: p.now, deadline: p.now + p.init(), scratch: p.following.scratch,
+	}
+	p.effects.Dial, p.effects.Dialling, p.effects.Master = leader, true, false
 	what := "following"
 	if role == proto.Observing {
 		what = "observing"
@@ -77,7 +80,7 @@ func (p *Peer) greet(l *Link) {
 		p.hangUp(l, "it is not wanted any more")
 		return
 	}
-	l.id, f.link, f.stage, f.heard = f.leader, l, followInfo, p.now
+	l.id, f.link, f.stage, f.heard = f.dialled, l, followInfo, p.now
 	kind := proto.PacketFollowerInfo
 	if p.role == proto.Observing {
 		kind = proto.PacketObserverInfo
@@ -267,6 +270,7 @@ func (p *Peer) commitTo(zxid proto.Zxid) {
 		return
 	}
 	p.commit = max(p.commit, i)
+	p.leading.dirty = len(p.leading.links) > 0
 }
 
 // informed takes a transaction that is committed already.
@@ -344,6 +348,7 @@ func (p *Peer) told() {
 		return
 	}
 	p.serving, p.epoch, p.vote.PeerEpoch = true, f.epoch, f.epoch
+	p.beMaster()
 	p.event(Event{What: "serving", Peer: f.leader, Epoch: f.epoch, Zxid: p.last()})
 }
 
@@ -360,6 +365,7 @@ func (p *Peer) ToLeader(packet *proto.Packet) bool {
 // tickLearner looks whether the leader can still be heard.
 func (p *Peer) tickLearner() {
 	f := &p.following
+	p.tendLearners()
 	switch silent := p.now - f.heard; {
 	case f.stage == followActive && silent > p.sync():
 		p.leave("the leader is silent")

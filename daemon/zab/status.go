@@ -16,7 +16,7 @@ type Status struct {
 	Durable  proto.Zxid
 	Commit   proto.Zxid
 	Members  int             // of the ensemble
-	Learners []LearnerStatus // of a leader
+	Learners []LearnerStatus // of a leader, and the observers of a follower
 	Looking  proto.Vote      // what this server proposes while it looks for a leader
 	Healing  bool            // has lost what it had promised, and does not vote until it is there again
 }
@@ -40,6 +40,12 @@ func (p *Peer) Status() Status {
 	switch p.role {
 	case proto.Leading:
 		s.Leader = p.cfg.ID
+	case proto.Following, proto.Observing:
+		s.Leader = p.following.leader
+	case proto.Looking:
+		s.Looking = p.election.proposal
+	}
+	if p.role != proto.Looking {
 		for _, l := range p.leading.links {
 			if l.id != 0 && !l.closed {
 				s.Learners = append(s.Learners, LearnerStatus{
@@ -48,10 +54,6 @@ func (p *Peer) Status() Status {
 				})
 			}
 		}
-	case proto.Following, proto.Observing:
-		s.Leader = p.following.leader
-	case proto.Looking:
-		s.Looking = p.election.proposal
 	}
 	if p.serving {
 		s.Epoch = p.epoch

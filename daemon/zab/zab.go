@@ -251,7 +251,7 @@ func (p *Peer) Send(l *Link, packet *proto.Packet) {
 // hangUp closes a link.
 func (p *Peer) hangUp(l *Link, reason string) {
 	if !l.closed {
-		if p.role == proto.Leading && l.stage >= stageSynced {
+		if l.stage >= stageSynced {
 			p.event(Event{What: "learner gone", Peer: l.id, Epoch: p.leading.epoch, Reason: reason})
 		}
 		l.closed, l.Close = true, reason
@@ -267,8 +267,11 @@ func (p *Peer) leave(reason string) {
 	if l := p.following.link; l != nil {
 		p.hangUp(l, reason)
 	}
-	p.effects.Dial, p.effects.Dialling = 0, true
+	p.effects.Dial, p.effects.Dialling, p.effects.Master = 0, true, false
 	p.slowDown()
+	if p.role == proto.Observing && !p.lost {
+		p.election.notUntil = max(p.election.notUntil, p.now+p.cfg.ObserverPause)
+	}
 	p.serving, p.leading, p.following = false, leading{}, p.following.end()
 	p.look(reason)
 }
@@ -306,6 +309,10 @@ func (p *Peer) LinkUp(now proto.Millis, l *Link, dialled bool) {
 	switch {
 	case dialled:
 		p.greet(l)
+	case l.Master && p.role == proto.Following && p.serving:
+		p.leading.links = append(p.leading.links, l)
+	case l.Master:
+		p.hangUp(l, "this server does not follow a leader")
 	case p.role == proto.Looking || p.role == proto.Leading:
 		p.leading.links = append(p.leading.links, l)
 	default:
@@ -317,7 +324,7 @@ func (p *Peer) LinkUp(now proto.Millis, l *Link, dialled bool) {
 func (p *Peer) DialFailed(now proto.Millis, id int64, reason string) {
 	p.now = now
 	f := &p.following
-	if (p.role == proto.Following || p.role == proto.Observing) && f.leader == id && f.link == nil {
+	if (p.role == proto.Following || p.role == proto.Observing) && f.dialled == id && f.link == nil {
 		p.leave("the leader cannot be reached: " + reason)
 	}
 }
@@ -335,7 +342,7 @@ func (p *Peer) LinkDown(now proto.Millis, l *Link, reason string) {
 	}
 	if i := slices.Index(p.leading.links, l); i >= 0 {
 		p.leading.links = slices.Delete(p.leading.links, i, i+1)
-		if p.role == proto.Leading {
+		if l.stage >= stageSynced {
 			p.event(Event{What: "learner gone", Peer: l.id, Epoch: p.leading.epoch, Reason: reason})
 		}
 	}
