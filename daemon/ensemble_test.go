@@ -28,8 +28,9 @@ type trio struct {
 	admin [3]int    // ports of the commands by HTTP, 0 for none
 	roles [3]string // ":observer", if it is one
 	stop  [3]func() error
-	more  string // settings
 	logs  [3]logText
+	hosts func(i int) string // of server i's ports for servers; 127.0.0.1 if nil
+	more  string             // lines of configuration
 }
 
 // logText keeps a server's log.
@@ -82,19 +83,27 @@ func newTrio(t *testing.T) *trio {
 
 func (e *trio) addr(i int) string { return fmt.Sprintf("127.0.0.1:%d", e.ports[i][0]) }
 
+func (e *trio) host(i int) string {
+	if e.hosts == nil {
+		return "127.0.0.1"
+	}
+	return e.hosts(i)
+}
+
 // start starts a server; it need not have a quorum yet.
 func (e *trio) start(i int) {
 	e.t.Helper()
 	text := fmt.Sprintf("dataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\ntickTime=500\n"+
-		"commitLogCount=500\n4lw.commands.whitelist=*\n", e.dirs[i], e.ports[i][0]) + e.more
+		"commitLogCount=500\n4lw.commands.whitelist=*\n", e.dirs[i], e.ports[i][0])
 	for j, p := range e.ports {
-		text += fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s\n", j+1, p[1], p[2], e.roles[j])
+		text += fmt.Sprintf("server.%d=%s:%d:%d%s\n", j+1, e.host(j), p[1], p[2], e.roles[j])
 	}
 	if e.admin[i] != 0 {
 		text += fmt.Sprintf("admin.serverPort=%d\nadmin.serverAddress=127.0.0.1\n"+
 			"metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n"+
 			"metricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=%[1]d\n", e.admin[i])
 	}
+	text += e.more
 	file := filepath.Join(e.t.TempDir(), "zoo.cfg")
 	write := func(name, text string) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

@@ -179,7 +179,7 @@ func (s *Server) settleLinks(e *replica.Effects) {
 		}
 		q.net.Queue(l.Out[at:])
 		if l.Close != "" {
-			q.net.End(errors.New(l.Close))
+			q.net.End(errors.New(l.Close), l.Refused)
 		}
 		l.Out, l.Bulks = l.Out[:0], nil
 		if cap(l.Out) > keepBatch {

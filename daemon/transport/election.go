@@ -205,7 +205,10 @@ func (t *Transport) acceptElection(conn net.Conn) {
 	if err == nil {
 		id, err = readInitial(conn)
 	}
-	t.greeted()
+	if errors.Is(err, io.EOF) {
+		err = errNothing
+	}
+	t.greeted(conn)
 	p := t.peers[id]
 	switch {
 	case err == nil && id == t.opts.ID:
@@ -305,7 +308,9 @@ func (p *peer) read(conn net.Conn) {
 	if !current {
 		return
 	}
-	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, errFormat) {
+		p.t.strange.tell(conn, fmt.Errorf("it says to be server %d: %w", p.id, err))
+	} else if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 		p.t.opts.Log.WithError(err).WithField("peer", p.id).Debug("The election connection has ended")
 	}
 	p.t.h.Peer(p.id, false)
@@ -323,7 +328,7 @@ func (p *peer) readAll(conn net.Conn) error {
 		}
 		n := int(int32(binary.BigEndian.Uint32(head[:])))
 		if n < 1 || n > proto.NotificationMax {
-			return fmt.Errorf("a notification cannot have %d bytes", n)
+			return fmt.Errorf("%w: a notification cannot have %d bytes", errFormat, n)
 		}
 		if n > len(buf) {
 			buf = make([]byte, n)
@@ -333,7 +338,7 @@ func (p *peer) readAll(conn net.Conn) error {
 		}
 		var note proto.Notification
 		if err := note.Decode(buf[:n]); err != nil {
-			p.t.opts.Log.WithError(err).WithField("peer", p.id).Warn("Ignored a notification that cannot be read")
+			p.t.strange.tell(conn, fmt.Errorf("it says to be server %d: %w", p.id, err))
 			continue
 		}
 		p.t.h.Notification(p.id, &note)

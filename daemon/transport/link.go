@@ -17,6 +17,9 @@ import (
 // readBuffer is the size of a link's input buffer at first.
 const readBuffer = 128 << 10
 
+// firstInput is the size of the buffer for the first packet of a connection.
+const firstInput = 4 << 10
+
 // maxInput is the size up to which the buffer grows for one packet.
 const maxInput = 64 << 20
 
@@ -41,6 +44,7 @@ type Link struct {
 	writing bool // somebody is writing, or about to
 	closed  bool
 	ending  error // why the link is to be closed once everything is sent
+	refused bool  // because its other end does not belong there
 	wake    chan struct{}
 	done    chan struct{}
 }
@@ -275,10 +279,11 @@ func (l *Link) Close(err error) {
 	_ = l.conn.Close() // its reader ends
 }
 
-// End has the link closed once everything that is queued has been sent.
-func (l *Link) End(err error) {
+// End has the link closed once everything that is queued has been sent. refused tells that
+// who is at the other end does not belong there.
+func (l *Link) End(err error, refused bool) {
 	l.mu.Lock()
-	l.ending = err
+	l.ending, l.refused = err, refused
 	l.mu.Unlock()
 }
 
@@ -296,6 +301,10 @@ func (t *Transport) newLink(conn net.Conn, dialled bool) *Link {
 		_ = conn.Close() // nobody wants it any more
 		return nil
 	}
+	if !dialled && len(t.links) >= maxLinks+2*len(t.peers) {
+		t.strange.refuse(conn, errors.New("too many servers are connected"))
+		return nil
+	}
 	t.links[l] = struct{}{}
 	return l
 }
@@ -304,7 +313,7 @@ func (t *Transport) newLink(conn net.Conn, dialled bool) *Link {
 func (t *Transport) acceptLink(conn net.Conn, master bool) {
 	l := t.newLink(conn, false)
 	if l == nil {
-		t.greeted()
+		t.greeted(conn)
 		return
 	}
 	l.master = master
@@ -317,11 +326,9 @@ func (t *Transport) serve(l *Link) {
 	t.h.LinkUp(l)
 	known, err := l.read()
 	if !l.dialled && !known {
-		t.greeted()
-		if !errors.Is(err, io.EOF) {
-			t.strange.refuse(l.conn, err)
-		}
+		t.greeted(l.conn)
 	}
+	l.judge(known, err)
 	l.Close(err)
 	t.mu.Lock()
 	delete(t.links, l)
@@ -339,11 +346,11 @@ func (l *Link) read() (known bool, err error) {
 			return false, err
 		}
 	}
-	buf, have := make([]byte, readBuffer), 0
+	buf, have := make([]byte, firstInput), 0
 	for {
 		if have == len(buf) {
-			if len(buf) >= maxInput {
-				return known, errors.New("a packet is too long")
+			if len(buf) >= maxInput || !known && !l.dialled {
+				return known, fmt.Errorf("%w: it is too long", errFormat)
 			}
 			buf = append(buf, make([]byte, len(buf))...)
 		}
@@ -353,15 +360,18 @@ func (l *Link) read() (known bool, err error) {
 		}
 		have += n
 		used, snap, err := l.t.h.Packets(l, buf[:have])
+		if err != nil {
+			return known, fmt.Errorf("%w: %w", errFormat, err)
+		}
 		if used > 0 && !known {
 			known = true
 			if !l.dialled {
-				l.t.greeted()
-				err = errors.Join(err, l.conn.SetReadDeadline(time.Time{}))
+				l.t.greeted(l.conn)
+				if err := l.conn.SetReadDeadline(time.Time{}); err != nil {
+					return known, err
+				}
 			}
-		}
-		if err != nil {
-			return known, err
+			buf = append(make([]byte, 0, readBuffer), buf...)[:readBuffer]
 		}
 		have = copy(buf, buf[used:have])
 		if snap {

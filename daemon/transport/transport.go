@@ -85,7 +85,7 @@ type Transport struct {
 
 	mu       sync.Mutex
 	links    map[*Link]struct{}
-	halfOpen int
+	halfOpen map[string]int     // connections that have not said who they are, by address
 	dial     context.CancelFunc // of the leader that is wanted
 	closed   bool
 }
@@ -97,7 +97,9 @@ func Listen(o Options, h Handler) (*Transport, error) {
 	if me == nil {
 		return nil, fmt.Errorf("transport: server %d is not in the list of servers", o.ID)
 	}
-	t := &Transport{opts: o, h: h, links: make(map[*Link]struct{}), peers: make(map[int64]*peer)}
+	t := &Transport{
+		opts: o, h: h, links: make(map[*Link]struct{}), halfOpen: make(map[string]int), peers: make(map[int64]*peer),
+	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.strange.log = o.Log
 	for i := range o.Ensemble.Members {
@@ -168,9 +170,6 @@ func (t *Transport) Serve() {
 	}
 }
 
-// maxHalfOpen bounds the connections that have not said yet who they are.
-const maxHalfOpen = 64
-
 // accept takes connections until its listener is closed. It never ends for another reason.
 func (t *Transport) accept(l net.Listener, take func(net.Conn)) {
 	for {
@@ -183,25 +182,12 @@ func (t *Transport) accept(l net.Listener, take func(net.Conn)) {
 			t.pause(100 * time.Millisecond)
 			continue
 		}
-		t.mu.Lock()
-		crowded := t.halfOpen >= maxHalfOpen || t.closed
-		if !crowded {
-			t.halfOpen++
-		}
-		t.mu.Unlock()
-		if crowded {
+		if !t.welcome(conn) {
 			t.strange.refuse(conn, errors.New("too many connections have not said who they are"))
 			continue
 		}
 		t.running.Go(func() { take(conn) })
 	}
-}
-
-// greeted ends the time in which an accepted connection has not said who it is.
-func (t *Transport) greeted() {
-	t.mu.Lock()
-	t.halfOpen--
-	t.mu.Unlock()
 }
 
 // pause waits, but not for longer than the transport lasts.
@@ -290,33 +276,6 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// strangers logs connections that are refused, each address once in a while.
-type strangers struct {
-	log  logrus.FieldLogger
-	mu   sync.Mutex
-	seen map[string]time.Time
-}
-
-const (
-	strangeEvery = time.Minute
-	maxStrangers = 1024
-)
-
-func (s *strangers) refuse(conn net.Conn, err error) {
-	_ = conn.Close() // it is a stranger's
-	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen == nil || len(s.seen) >= maxStrangers {
-		s.seen = make(map[string]time.Time)
-	}
-	if now := time.Now(); now.Sub(s.seen[host]) > strangeEvery {
-		s.seen[host] = now
-		s.log.WithError(err).WithFields(logrus.Fields{"address": conn.RemoteAddr(), "port": conn.LocalAddr()}).
-			Warn("Refused a connection to a port that is for servers only")
-	}
 }
 
 // addresses are the addresses of a member's port, its names resolved anew.

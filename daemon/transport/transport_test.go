@@ -253,7 +253,7 @@ func TestLinks(t *testing.T) {
 		t.Errorf("snapshots %q", ra.snaps)
 	}
 	up.Queue(proto.AppendPacket(nil, proto.PacketAck, 2, nil))
-	up.End(errors.New("enough"))
+	up.End(errors.New("enough"), false)
 	up.Flush()
 	rb.await(t, "the last packet and the end", func() bool { return len(rb.got) == 2 && len(rb.downs) == 1 })
 	ra.await(t, "the end", func() bool { return len(ra.downs) == 1 && ra.downs[0] == "enough" })

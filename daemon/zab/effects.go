@@ -93,6 +93,8 @@ type Link struct {
 	Out   []byte // packets to be sent
 	Bulks []Bulk // in the order of At
 	Close string // why the link is to be closed; empty while it is not
+	// Refused tells, with Close, that who came does not belong here.
+	Refused bool
 	// Master tells that the link was made to the port for observers.
 	Master bool
 

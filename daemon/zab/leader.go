@@ -1,6 +1,7 @@
 package zab
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/zkd-project/zkd/daemon/jute"
@@ -106,7 +107,7 @@ func (p *Peer) fromLearner(l *Link, packet *proto.Packet) bool {
 	case proto.PacketRequest, proto.PacketRevalidate, proto.PacketPing:
 		return p.serving && l.stage == stageActive
 	default:
-		p.hangUp(l, "unexpected "+packet.Type.String())
+		p.refuse(l, "unexpected "+packet.Type.String())
 	}
 	return false
 }
@@ -117,28 +118,26 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 	err := info.Decode(packet.Data)
 	switch {
 	case err != nil:
-		p.hangUp(l, err.Error())
+		p.refuse(l, err.Error())
 		return
 	case info.ID == p.cfg.ID:
-		p.hangUp(l, "it has this server's own id; every server needs an id of its own")
+		p.refuse(l, "it has this server's own id; every server needs an id of its own")
 		return
 	case l.Master && packet.Type != proto.PacketObserverInfo:
-		p.hangUp(l, "it is no observer, and this port is for observers")
+		p.refuse(l, "it is no observer, and this port is for observers")
 		return
 	case l.stage != stageNew:
-		p.hangUp(l, "a second "+packet.Type.String())
+		p.refuse(l, "a second "+packet.Type.String())
 		return
 	case info.Version < proto.LearnerVersion:
-		p.hangUp(l, "a learner of a version before 3.4")
+		p.refuse(l, "a learner of a version before 3.4")
 		return
 	case int64(info.ConfigVersion) > p.cfg.Ensemble.Version:
-		p.hangUp(l, "its configuration is newer than this server's")
+		p.refuse(l, "its configuration is newer than this server's")
 		return
 	}
-	for _, other := range p.leading.links {
-		if other != l && other.id == info.ID {
-			p.hangUp(other, "it has connected again")
-		}
+	if !p.takeOver(l, info.ID) {
+		return
 	}
 	l.id, l.stage, l.accepted = info.ID, stageWaiting, packet.Zxid.Epoch64()
 	l.observer = packet.Type == proto.PacketObserverInfo
@@ -148,6 +147,22 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 	case l.Master:
 		p.tellEpoch()
 	}
+}
+
+// takeOver lets a learner take the place of an older connection with its id; but one that
+// was heard of just now is not the one that has come back.
+func (p *Peer) takeOver(l *Link, id int64) bool {
+	for _, other := range p.leading.links {
+		switch {
+		case other == l || other.id != id || other.closed:
+		case other.stage == stageActive && p.now-other.heard < p.cfg.TickTime:
+			p.refuse(l, fmt.Sprintf("server %d is connected already; every server needs an id of its own", id))
+			return false
+		default:
+			p.hangUp(other, "it has connected again")
+		}
+	}
+	return true
 }
 
 // gatherEpochs chooses the new epoch as soon as a quorum has told its accepted ones, and
@@ -200,7 +215,7 @@ func (p *Peer) ifLeading(h HardState, then func()) {
 func (p *Peer) epochAcked(l *Link, packet *proto.Packet) {
 	lead := &p.leading
 	if l.stage != stageInfo || len(packet.Data) < 4 {
-		p.hangUp(l, "unexpected ACKEPOCH")
+		p.refuse(l, "unexpected ACKEPOCH")
 		return
 	}
 	current := int64(jute.Int(packet.Data))
@@ -250,7 +265,7 @@ func (p *Peer) gatherAcks() {
 func (p *Peer) acked(l *Link, zxid proto.Zxid) {
 	switch {
 	case l.stage < stageSyncing:
-		p.hangUp(l, "unexpected ACK")
+		p.refuse(l, "unexpected ACK")
 	case l.stage == stageSyncing:
 		// Some releases of Apache's send ACKs of proposals first; they do not count.
 		if zxid != p.epochZxid() {

@@ -259,6 +259,14 @@ func (p *Peer) hangUp(l *Link, reason string) {
 	}
 }
 
+// refuse closes a link to one that does not belong at its other end.
+func (p *Peer) refuse(l *Link, reason string) {
+	if !l.closed {
+		l.Refused = true
+		p.hangUp(l, reason)
+	}
+}
+
 // leave ends a role: all links are closed, and a leader is looked for.
 func (p *Peer) leave(reason string) {
 	for _, l := range p.leading.links {
