@@ -68,8 +68,10 @@ func (s *Store) openImage() error {
 		return s.hintImage(damaged(s.imageDir(), stor.reworded(err)))
 	}
 	s.setImage(&image{stor: stor, db: db})
-	if err := s.fs.SyncDir(s.opt.ImageDir); err != nil { // it may have been made by a process that died
-		return s.failed(err)
+	if !s.opt.ReadOnly { // it may have been made by a process that died
+		if err := s.fs.SyncDir(s.opt.ImageDir); err != nil {
+			return s.failed(err)
+		}
 	}
 	b, err := db.Get([]byte{keyFormat}, nil)
 	switch {

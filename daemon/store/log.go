@@ -152,7 +152,7 @@ func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, erro
 	if err == nil {
 		head, err = seg.checkChain()
 	}
-	if err == nil && seg.txns > 0 {
+	if err == nil && seg.txns > 0 && !s.opt.ReadOnly {
 		err = s.force(seg.dir)
 	}
 	if err != nil {
