@@ -114,6 +114,14 @@ func (c *cluster) keep() {
 	}
 }
 
+// configure gives all servers, none of which runs, further settings.
+func (c *cluster) configure(more string) {
+	c.shape.more = more
+	for i, p := range c.servers {
+		c.become(i, p.name)
+	}
+}
+
 // become makes server i one of a kind, on its own directory.
 func (c *cluster) become(i int, kind string) {
 	dir := filepath.Join(c.dirs[i], kind)

@@ -3,6 +3,7 @@ package proto
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,5 +194,42 @@ func TestDecodingTakesNoMemory(t *testing.T) {
 		_ = r.DecodeBody(body)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWantsEphemeral(t *testing.T) {
+	create := func(op Op, flags int32) []byte {
+		b := jute.AppendString(jute.AppendString(nil, "/a"), "x")
+		b = jute.AppendInt(AppendACLs(b, OpenACLUnsafe), flags)
+		if op == OpCreateTTL {
+			b = jute.AppendLong(b, 1)
+		}
+		return b
+	}
+	head := func(op Op, done bool) []byte {
+		return jute.AppendInt(jute.AppendBool(jute.AppendInt(nil, int32(op)), done), -1)
+	}
+	multi := func(ops ...[]byte) []byte { return append(slices.Concat(ops...), head(OpError, true)...) }
+	sub := func(op Op, flags int32) []byte { return append(head(op, false), create(op, flags)...) }
+	for _, c := range []struct {
+		op   Op
+		body []byte
+		want bool
+	}{
+		{OpCreate, create(OpCreate, FlagEphemeral), true}, {OpCreate2, create(OpCreate2, FlagEphemeralSequential), true},
+		{OpCreate, create(OpCreate, FlagSequential), false}, {OpCreateContainer, create(OpCreateContainer, FlagEphemeral), false},
+		{OpCreateTTL, create(OpCreateTTL, FlagEphemeral), false}, {OpSync, jute.AppendString(nil, "/"), false},
+		{OpMulti, multi(sub(OpCreate, 0), sub(OpCreate2, FlagEphemeral), sub(OpCreate, 0)), true},
+		{OpMulti, multi(sub(OpCreateTTL, FlagEphemeral)), true}, {OpMulti, multi(sub(OpCreateTTL, FlagTTL)), false},
+		{OpMulti, multi(sub(OpCreate, 0)), false}, {OpMulti, multi(), false},
+		{OpMulti, append(sub(OpCreate, FlagEphemeral), 0, 0), false}, // cannot be read
+	} {
+		r := Request{Op: c.op}
+		if err := r.DecodeBody(c.body); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.WantsEphemeral(); got != c.want {
+			t.Errorf("%v %x: %v", c.op, c.body, got)
+		}
 	}
 }

@@ -45,16 +45,22 @@ type wire struct {
 }
 
 func (w *trio) boot(id int64) {
-	has := func(word string) bool { return slices.Contains(w.words, word) }
+	has := func(word string) bool { // of all, or of this one
+		return slices.Contains(w.words, word) || slices.Contains(w.words, fmt.Sprint(word, id))
+	}
 	n := &node{id: id}
 	w.nodes[id-1] = n
+	least := proto.Millis(2000)
+	if has("patient") {
+		least = 20_000
+	}
 	n.r = replica.New(replica.Config{
-		ServerID: id, TickTime: 1000, MinTimeout: 2000, MaxTimeout: 40000,
+		ServerID: id, TickTime: 1000, MinTimeout: least, MaxTimeout: 40000,
 		ReapInterval: 60_000, ReapPerMinute: 10_000, Auth: w.auth,
 		LocalSessions: has("local"), Upgrading: has("upgrading"), ReadOnly: has("read-only"),
 		LeaderRefuses: has("aloof"),
 		Zab: zab.Config{
-			ID: id, Ensemble: w.config, TickTime: 1000, InitLimit: 5, SyncLimit: 2, MinNotify: 20, MaxNotify: 200,
+			ID: id, Ensemble: w.config, TickTime: 1000, InitLimit: 5, SyncLimit: int(least) / 1000, MinNotify: 20, MaxNotify: 200,
 			WindowTxns: 1000, WindowBytes: 1 << 20,
 		},
 	}, w.now, tree.New(tree.Options{Match: w.auth}), zab.Recovered{Suffix: new(proto.LogBatch)})
