@@ -243,7 +243,7 @@ func (s *sessions) expired(now Now, limit int) (up []*session) {
 			sess := due[len(due)-1]
 			due = due[:len(due)-1]
 			switch {
-			case s.byID[sess.id] != sess || sess.closing || s.learner && !sess.local:
+			case s.byID[sess.id] != sess || sess.closing:
 			case sess.expiry > now.Mono:
 				s.file(sess)
 			default:

@@ -3,6 +3,7 @@ package replica_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -27,11 +28,12 @@ type trio struct {
 }
 
 type node struct {
-	id   int64
-	r    *replica.Replica
-	cut  bool // reaches nobody
-	held bool // what it sends to others waits
-	wire []*wire
+	id    int64
+	r     *replica.Replica
+	cut   bool              // reaches nobody
+	held  bool              // what it sends to others waits
+	image map[string][]byte // of the tree, as of the last snapshot
+	wire  []*wire
 }
 
 // wire is one end of a connection of the quorum port.
@@ -48,9 +50,12 @@ func (w *trio) boot(id int64) {
 	has := func(word string) bool { // of all, or of this one
 		return slices.Contains(w.words, word) || slices.Contains(w.words, fmt.Sprint(word, id))
 	}
-	n := &node{id: id}
+	n := &node{id: id, image: make(map[string][]byte)}
 	w.nodes[id-1] = n
-	least := proto.Millis(2000)
+	least, window := proto.Millis(2000), 1000
+	if has("forgetful") {
+		window = 2
+	}
 	if has("patient") {
 		least = 20_000
 	}
@@ -61,9 +66,34 @@ func (w *trio) boot(id int64) {
 		LeaderRefuses: has("aloof"),
 		Zab: zab.Config{
 			ID: id, Ensemble: w.config, TickTime: 1000, InitLimit: 5, SyncLimit: int(least) / 1000, MinNotify: 20, MaxNotify: 200,
-			WindowTxns: 1000, WindowBytes: 1 << 20,
+			WindowTxns: window, WindowBytes: 1 << 20,
 		},
 	}, w.now, tree.New(tree.Options{Match: w.auth}), zab.Recovered{Suffix: new(proto.LogBatch)})
+}
+
+// Put implements tree.DeltaSink.
+func (n *node) Put(key, value []byte) { n.image[string(key)] = slices.Clone(value) }
+
+// Delete implements tree.DeltaSink.
+func (n *node) Delete(key []byte) { delete(n.image, string(key)) }
+
+// snapshot is a copy of the server's tree.
+func (w *trio) snapshot(n *node) *tree.Tree {
+	n.r.Tree().Cut(n)
+	for !n.r.Tree().Drain(1 << 20) {
+	}
+	l := tree.NewLoader(tree.Options{Match: w.auth})
+	for k, v := range n.image {
+		if err := l.Put([]byte(k), v); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	t, err := l.Finish()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	t.Advance(n.r.Tree().LastZxid())
+	return t
 }
 
 // all runs something on each server that is there.
@@ -100,11 +130,17 @@ func (w *trio) step(n *node) (busy bool) {
 	}
 	for _, l := range e.Links {
 		end := l.Owner.(*wire)
-		if len(l.Bulks) > 0 {
-			w.t.Fatal("scripts send no snapshots")
+		at := 0
+		for _, b := range l.Bulks { // a snapshot may stand for any
+			end.sent = append(end.sent, l.Out[at:b.At]...)
+			at = b.At
+			w.deliver(n)
+			t := w.snapshot(n)
+			end.peer.n.r.Snap(w.now, end.peer.link, t, t.LastZxid())
+			end.peer.n.image = maps.Clone(n.image)
 		}
-		end.sent = append(end.sent, l.Out...)
-		l.Out = l.Out[:0]
+		end.sent = append(end.sent, l.Out[at:]...)
+		l.Out, l.Bulks = l.Out[:0], nil
 		if l.Close != "" {
 			w.breakOff(end, l.Close)
 		}
