@@ -92,6 +92,7 @@ func newRoot(g *globals) *cobra.Command {
 	root.AddCommand(g.quotas()...)
 	root.AddCommand(g.watching()...)
 	root.AddCommand(g.transfer()...)
+	root.AddCommand(g.offline()...)
 	root.AddCommand(g.statusCommand(), g.waitCommand(), g.doctorCommand(), g.shellCommand())
 	root.AddCommand(g.configCommand(), g.reconfigCommand(), versionCommand(), initCommand())
 	for _, command := range extra {

@@ -286,6 +286,20 @@ func TestExitStatuses(t *testing.T) {
 			daemon.ExitConfig, "myid"},
 		{"a port in use", func(s *service) { s.port = other.port; s.config("") }, daemon.ExitPort, "clientPort"},
 		{"a directory in use", func(s *service) { s.dir = other.dir; s.config("") }, daemon.ExitDataDir, "process "},
+		{"Apache's data", func(s *service) {
+			os.MkdirAll(filepath.Join(s.dir, "version-2"), 0o700)
+			os.WriteFile(filepath.Join(s.dir, "version-2", "snapshot.0"), nil, 0o600)
+		}, daemon.ExitDataDir, "zkctl import --from "},
+		{"Apache's logs", func(s *service) {
+			logs := filepath.Join(filepath.Dir(s.dir), "logs")
+			os.MkdirAll(filepath.Join(logs, "version-2"), 0o700)
+			os.WriteFile(filepath.Join(logs, "version-2", "log.1"), nil, 0o600)
+			s.config("dataLogDir=" + logs)
+		}, daemon.ExitDataDir, " --log-from "},
+		{"half an import", func(s *service) {
+			os.MkdirAll(s.dir, 0o700)
+			os.WriteFile(filepath.Join(s.dir, "IMPORT"), nil, 0o600)
+		}, daemon.ExitDataDir, "was not finished"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newService(t)

@@ -69,6 +69,22 @@ func (d Dirs) logs() ([]file, error) {
 	})
 }
 
+// Files lists the paths of the snapshots, newest first, and of the logs, oldest first.
+func (d Dirs) Files() (snapshots, logs []string, err error) {
+	s, err := d.snapshots()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := d.logs()
+	for _, f := range s {
+		snapshots = append(snapshots, f.path)
+	}
+	for _, f := range l {
+		logs = append(logs, f.path)
+	}
+	return snapshots, logs, err
+}
+
 func list(dir string, order int, parse func(name string) (file, bool)) ([]file, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 type Target struct {
 	Dirs
 	How      zkfile.Compression
-	ServerID int64 // of the file myid; 0 writes none
+	WithID   bool  // write the file myid
+	ServerID int64 // in it
 }
 
 // halfSuffix is behind the name of a directory that is not complete.
@@ -75,6 +76,18 @@ func Export(from store.Options, to Target, o Options) (report *Report, err error
 	return report, to.finish()
 }
 
+// Load reads what zkd's image holds. The log behind it, of which the end may not be
+// committed, is left out.
+func Load(from store.Options, o Options) (t *tree.Tree, err error) {
+	from.ReadOnly = true
+	st, err := store.Open(from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return server.Recover(st, o.Tree, quiet(), nil, new(proto.LogBatch))
+}
+
 // dirs are the directories to make, the one that makes the rest valid last.
 func (d Dirs) dirs() []string { return slices.Compact([]string{d.log(), d.Data}) }
 
@@ -98,7 +111,7 @@ func (to *Target) empty() error {
 	if err != nil {
 		return err
 	}
-	if ok && to.ServerID != 0 && id != to.ServerID {
+	if ok && to.WithID && id != to.ServerID {
 		return fmt.Errorf("migrate: %s says %d, but this server is %d; is that its directory?",
 			filepath.Join(to.Data, zkfile.ServerID), id, to.ServerID)
 	}
@@ -176,7 +189,7 @@ func writeNumber(path string, n int64) error {
 
 // finish puts everything in its place.
 func (to *Target) finish() error {
-	if to.ServerID != 0 {
+	if to.WithID {
 		if err := writeNumber(filepath.Join(to.Data, zkfile.ServerID), to.ServerID); err != nil {
 			return err
 		}

@@ -334,7 +334,7 @@ func TestImportExport(t *testing.T) {
 			t.Errorf("%s: again: %v", dir, err)
 		}
 		how := zkfile.Compression(i % 3)
-		target := Target{Dirs: Dirs{Data: filepath.Join(top, "java")}, How: how, ServerID: 3}
+		target := Target{Dirs: Dirs{Data: filepath.Join(top, "java")}, How: how, WithID: true, ServerID: 3}
 		out, err := Export(to, target, opt)
 		if err != nil {
 			t.Fatal(err)

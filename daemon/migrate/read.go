@@ -68,6 +68,28 @@ func Read(from Dirs, o Options) (*State, error) {
 	return r.s, r.s.epochs(filesDir(from.Data))
 }
 
+// ReadSnapshot reads one snapshot and compares its digest, unless it is a mixture.
+func ReadSnapshot(path string, o Options) (*State, error) {
+	f := file{path: path}
+	var ok bool
+	if f.zxid, f.how, ok = zkfile.ParseSnapshotName(filepath.Base(path)); !ok {
+		return nil, fmt.Errorf("%w: %s does not have the name of a snapshot", ErrSource, path)
+	}
+	r := &reader{o: o, s: new(State)}
+	if err := r.load(f); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	r.compareSnapshot()
+	if r.wrong > 0 {
+		return nil, fmt.Errorf("%w: %s: the digest of the tree is %#x and not %#x", ErrSource, path,
+			r.s.Tree.Digest(), r.trailer.Digest)
+	}
+	if r.settled > f.zxid {
+		r.s.note("it was written while the server went on, and holds parts of txns up to %v", r.settled)
+	}
+	return r.s, nil
+}
+
 // reader is a read under way.
 type reader struct {
 	o       Options
@@ -111,8 +133,16 @@ func (r *reader) snapshot(from Dirs) error {
 	return fmt.Errorf("%w: none of the %d snapshots can be read: %w", ErrSource, len(files), failed)
 }
 
-// ttlOwner is the high byte of a TTL znode's owner. Source: EphemeralType.java.
-const ttlOwner = 0xff
+// Owners that are no sessions. Source: EphemeralType.java.
+const (
+	ttlOwner       = 0xff // high byte
+	containerOwner = -1 << 63
+)
+
+// IsEphemeral says whether an owner, as it is stored, is a session.
+func IsEphemeral(owner int64) bool {
+	return owner != 0 && owner != containerOwner && uint64(owner)>>56 != ttlOwner
+}
 
 // body passes the parts of a snapshot on to what builds the tree.
 type body struct {
