@@ -240,7 +240,8 @@ func (v *snapshotView) Znode(z *zkfile.Znode) error {
 	}
 	line := znodeLine{
 		Path: path, ACL: acl, Czxid: z.Czxid.String(), Ctime: stamp(z.Ctime),
-		Mzxid: z.Mzxid.String(), Mtime: stamp(z.Mtime), Pzxid: z.Pzxid.String(), Cversion: z.Cversion, Version: z.Version, Aversion: z.Aversion,
+		Mzxid: z.Mzxid.String(), Mtime: stamp(z.Mtime), Pzxid: z.Pzxid.String(),
+		Cversion: z.Cversion, Version: z.Version, Aversion: z.Aversion,
 		Owner: proto.SessionID(z.EphemeralOf).String(), DataLength: len(z.Data),
 	}
 	if v.json {
