@@ -288,3 +288,55 @@ func tornLog(t *testing.T, data string) {
 	}
 	os.Truncate(file, int64(len(strings.TrimRight(string(b), "\x00"))-7))
 }
+
+// TestMixedMove moves the directories of an ensemble, one while the others go on, and then the
+// rest, and back.
+func TestMixedMove(t *testing.T) {
+	c := newCluster(t, "java", "debian", "java")
+	c.start()
+	c.put(0, "a", 300)
+	dirOf := func(i int) string { return filepath.Join(c.dirs[i], c.servers[i].name, "data") }
+	move := func(i int, kind string) {
+		t.Helper()
+		from := dirOf(i)
+		c.servers[i].signal(syscall.SIGTERM)
+		c.become(i, kind)
+		zkd, args := dirOf(i), []string{"import", "--from", from}
+		if kind != "zkd" {
+			os.RemoveAll(filepath.Join(dirOf(i), "version-2"))
+			zkd, args = from, []string{"export", "--to", dirOf(i)}
+		}
+		if out, err := zkctlOn(t, zkd, args...); err != nil {
+			t.Fatalf("server %d to %s: %v\n%s", i+1, kind, err, out)
+		}
+	}
+	move(2, "zkd")
+	c.put(0, "while", 50)
+	c.servers[2].launch() // what it lacks comes from the others
+	c.awaitAll()
+	c.agree()
+	move(0, "zkd")
+	move(1, "zkd")
+	c.servers[2].signal(syscall.SIGTERM)
+	for _, p := range c.servers {
+		p.launch()
+	}
+	c.awaitAll()
+	c.agree()
+	c.put(1, "b", 300)
+	want := c.dump(c.servers[0])
+	if !strings.Contains(want, "650 children") && !strings.Contains(want, "651 children") {
+		t.Errorf("%.200s", want)
+	}
+	for i, kind := range []string{"debian", "java", "debian"} {
+		move(i, kind)
+	}
+	for _, p := range c.servers {
+		p.launch()
+	}
+	c.awaitAll()
+	c.agree()
+	if got := c.dump(c.servers[2]); got != want {
+		t.Errorf("it was\n%.300s\nand is\n%.300s", want, got)
+	}
+}
