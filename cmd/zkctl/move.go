@@ -78,7 +78,9 @@ func (g *globals) importCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return g.tell(cmd, report, "imported into "+s.DataDir)
+		how := fmt.Sprintf("from %s and %d txns behind it; %d digests of Apache's agree",
+			report.Snapshot, report.Txns, report.Compared)
+		return g.tell(cmd, report, "imported into "+s.DataDir, how)
 	}
 	return cmd
 }
@@ -154,23 +156,22 @@ func (g *globals) exportCommand() *cobra.Command {
 		if err := errors.Join(err, own.give()); err != nil {
 			return err
 		}
-		return g.tell(cmd, report, "exported to "+to.Data)
+		how := fmt.Sprintf("in %s and a log of %d txns", report.Snapshot, report.Txns)
+		return g.tell(cmd, report, "exported to "+to.Data, how)
 	}
 	return cmd
 }
 
 // tell prints what was moved.
-func (g *globals) tell(cmd *cobra.Command, r *migrate.Report, done string) error {
+func (g *globals) tell(cmd *cobra.Command, r *migrate.Report, done, how string) error {
 	if g.json {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note:", n)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d znodes, %d sessions, zxid %v, epoch %d, digest %#x\n",
-		done, r.Znodes, r.Sessions, r.Zxid, r.Current, r.Digest)
-	fmt.Fprintf(cmd.OutOrStdout(), "snapshot %s and %d txns behind it; %d digests of Apache's agree\n",
-		r.Snapshot, r.Txns, r.Compared)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d znodes, %d sessions, zxid %v, epoch %d, digest %#x\n%s\n",
+		done, r.Znodes, r.Sessions, r.Zxid, r.Current, r.Digest, how)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -95,6 +96,34 @@ func TestMove(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "six", "myid"), []byte("6"), 0o600)
 	fails(t, "this server is 4", "export", "--to", filepath.Join(dir, "six"), "-c", file)
 	fails(t, "server 6", "import", "--from", filepath.Join(dir, "six"), "-c", file)
+}
+
+// TestOwners has root write into somebody else's directories.
+func TestOwners(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // who is not root owns what he makes
+	}
+	const uid = 54321
+	file, dir := configured(t, "extendedTypesEnabled=true")
+	back := filepath.Join(dir, "back")
+	for _, d := range []string{"data", "log", "back"} {
+		os.Mkdir(filepath.Join(dir, d), 0o700)
+		os.Chown(filepath.Join(dir, d), uid, uid)
+	}
+	works(t, "import", "--from", copyJava(t), "-c", file)
+	works(t, "export", "--to", back, "-c", file)
+	n := 0
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if st, err := d.Info(); err == nil && path != dir && path != file {
+			if n++; st.Sys().(*syscall.Stat_t).Uid != uid {
+				t.Errorf("%s belongs to %d", path, st.Sys().(*syscall.Stat_t).Uid)
+			}
+		}
+		return err
+	})
+	if n < 12 {
+		t.Errorf("%d files", n)
+	}
 }
 
 func TestShowLog(t *testing.T) {

@@ -149,6 +149,8 @@ type body struct {
 	b    *tree.BodyLoader
 	last proto.Zxid // the largest one seen
 	ttl  bool
+	done int
+	o    *Options
 }
 
 // Session implements zkfile.Sink.
@@ -160,6 +162,9 @@ func (b *body) ACL(number int64, encoded []byte) error { return b.b.ACL(number, 
 // Znode implements zkfile.Sink.
 func (b *body) Znode(z *zkfile.Znode) error {
 	b.last = max(b.last, z.Czxid, z.Mzxid, z.Pzxid)
+	if b.done++; b.done%progressEvery == 0 {
+		b.o.say("%d znodes", b.done)
+	}
 	b.ttl = b.ttl || uint64(z.EphemeralOf)>>56 == ttlOwner
 	return b.b.Znode(z.Path, z.Data, z.ACL, &tree.StatPersisted{
 		Czxid: z.Czxid, Mzxid: z.Mzxid, Pzxid: z.Pzxid, Ctime: z.Ctime, Mtime: z.Mtime,
@@ -179,7 +184,7 @@ func (r *reader) load(f file) error {
 	if err != nil {
 		return err
 	}
-	b := &body{b: tree.NewBodyLoader(r.o.Tree, nil)}
+	b := &body{b: tree.NewBodyLoader(r.o.Tree, nil), o: &r.o}
 	trailer, err := zkfile.ReadSnapshot(plain, b)
 	if err != nil {
 		return err
