@@ -246,6 +246,24 @@ func TestWrongDigest(t *testing.T) {
 	}
 }
 
+// TestFirstSnapshot reads what a server writes at its first start: its digest is 0.
+func TestFirstSnapshot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snapshot.0")
+	var b bytes.Buffer
+	trailer := zkfile.Trailer{HasDigest: true, DigestVersion: 2, HasLast: true}
+	if err := zkfile.WriteSnapshot(&b, trailer, tree.New(opt.Tree).WriteBody); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(path, b.Bytes(), 0o600)
+	s, err := ReadSnapshot(path, opt)
+	if err != nil || s.Digests != 0 || len(s.Notes) > 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := Read(Dirs{Data: filepath.Dir(path)}, opt); err != nil || s.Zxid != 0 || len(s.Notes) > 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestEpochs(t *testing.T) {
 	dir := copyOf(t, javaDirs(t)[0])
 	rewrite(t, dir, func(txn *proto.Txn) { txn.HasDigest = false })

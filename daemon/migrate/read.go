@@ -301,10 +301,11 @@ func makesTTL(txn *proto.Txn) bool {
 	})
 }
 
-// compareSnapshot compares the tree with the digest that the snapshot carries.
+// compareSnapshot compares the tree with the digest that the snapshot carries. The one that a
+// server writes at its first start carries none that means something.
 func (r *reader) compareSnapshot() {
 	t := &r.trailer
-	if t.HasDigest && t.DigestVersion == proto.DigestVersion && t.DigestZxid == r.s.Zxid {
+	if t.HasDigest && t.DigestZxid > 0 && t.DigestVersion == proto.DigestVersion && t.DigestZxid == r.s.Zxid {
 		r.compare(r.s.Zxid, t.Digest)
 	}
 }
