@@ -49,9 +49,10 @@ func (g *globals) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Args: cobra.NoArgs,
 		Short: "Look for what is wrong with this machine's server and the way to the others",
-		Long: "doctor reads the configuration, looks at names, ports, firewall, disks and limits of this machine, and\n" +
-			"asks the servers of the ensemble. It leaves nothing behind; for a moment there is a file of 8 MB in each\n" +
-			"data directory and an ephemeral znode /zkctl-doctor-N. It fails if it finds an error, not for a warning.",
+		Long: "doctor reads the configuration, looks at names, ports, firewall, disks and limits of this machine,\n" +
+			"and asks the servers of the ensemble. It leaves nothing behind; for a moment there is a file of\n" +
+			"8 MB in each data directory, and an ephemeral znode /zkctl-doctor-N.\n" +
+			"It fails if it finds an error, not for a warning.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{g: g}
 			d.examine(file)

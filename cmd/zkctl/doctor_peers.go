@@ -214,7 +214,8 @@ func (d *doctor) numbers(addr string) {
 			d.warn("disk", "give dataLogDir a faster disk of its own: every write waits for it",
 				"the server's writes to its log take %v on average, %.0f ms at most", mean.Round(time.Microsecond), n)
 		} else {
-			d.ok("disk", "the server's writes to its log take %v on average, %.0f ms at most", mean.Round(time.Microsecond), n)
+			d.ok("disk", "the server's writes to its log take %v on average, %.0f ms at most",
+				mean.Round(time.Microsecond), n)
 		}
 	}
 }

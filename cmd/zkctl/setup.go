@@ -49,7 +49,7 @@ func initCommand() *cobra.Command {
 	f.StringArrayVar(&s.servers, "server", nil, "N=HOST[:QUORUMPORT:ELECTIONPORT[:observer]]; once for each server")
 	f.StringVar(&s.address, "client-address", "0.0.0.0", "address on which clients are served")
 	f.BoolVar(&s.force, "force", false, "replace an ensemble.cfg or a myid that says something else")
-	f.BoolVar(&s.keep, "keep-data", false, "begin the ensemble with the znodes that this server has; on one server only")
+	f.BoolVar(&s.keep, "keep-data", false, "the ensemble begins with this server's znodes; for one server only")
 	return cmd
 }
 
@@ -67,8 +67,9 @@ func (s *setup) lone() error {
 	if n, err := strconv.Atoi(at.Znodes); err != nil || at.Mode != "standalone" || n <= freshZnodes {
 		return nil
 	}
-	return fmt.Errorf("this server has %s znodes, and an ensemble begins with the data of one server: if it is this one, "+
-		"give --keep-data here alone, and start it first; else: systemctl stop zkd && find %s -mindepth 1 -delete",
+	return fmt.Errorf("this server has %s znodes, and an ensemble begins with the data of one server: if it is "+
+		"this one, give --keep-data here alone, and start it first; if not: "+
+		"systemctl stop zkd && find %s -mindepth 1 -delete",
 		at.Znodes, cfg.DataDir)
 }
 
