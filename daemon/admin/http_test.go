@@ -150,6 +150,9 @@ func TestSocketOfAnother(t *testing.T) {
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o660 {
 		t.Errorf("%v, %v", st, err)
 	}
+	if first.Addr().String() != path {
+		t.Errorf("the address is %v", first.Addr())
+	}
 	if _, err := listenUnix(path); !errors.Is(err, ErrSocket) {
 		t.Errorf("a socket that is listened on: %v", err)
 	}

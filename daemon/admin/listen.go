@@ -112,6 +112,9 @@ type localListener struct {
 	path string
 }
 
+// Addr implements net.Listener.
+func (l *localListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
 // Close implements net.Listener.
 func (l *localListener) Close() error {
 	return errors.Join(os.Remove(l.path), l.UnixListener.Close())
