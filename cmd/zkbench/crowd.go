@@ -222,19 +222,31 @@ func fanout(o options) (result, error) {
 // load creates --nodes znodes by multi requests of 100.
 func load(o options) (result, error) {
 	before := usageOf(o.pid)
-	k, err := dial(o.addr, 0, [proto.PasswordLen]byte{})
-	if err != nil {
+	var h histogram
+	start := time.Now()
+	if _, err := fillTree(o, &h); err != nil {
 		return result{}, err
 	}
+	r := result{Ops: int64(o.nodes), Seconds: time.Since(start).Seconds()}
+	r.fill(&h)
+	time.Sleep(3 * time.Second)
+	r.Grown = float64(usageOf(o.pid).rss-before.rss) * 1024 / float64(o.nodes)
+	return r, nil
+}
+
+// fillTree creates --nodes znodes below top, n0000000 and so on.
+func fillTree(o options, h *histogram) (top string, err error) {
+	k, err := dial(o.addr, 0, [proto.PasswordLen]byte{})
+	if err != nil {
+		return "", err
+	}
 	defer k.c.Close()
-	top := fmt.Sprintf("/load%d", time.Now().UnixNano())
+	top = fmt.Sprintf("/load%d", time.Now().UnixNano())
 	if err := k.do(createReq(top, nil)); err != nil {
-		return result{}, err
+		return "", err
 	}
 	const batch, under = 100, 16
 	data := make([]byte, o.size)
-	start := time.Now()
-	var h histogram
 	sent := make([]time.Time, 0, o.nodes/batch+1)
 	done := 0
 	for from := 0; from < o.nodes || done < len(sent); {
@@ -247,20 +259,15 @@ func load(o options) (result, error) {
 			b = jute.AppendInt(jute.AppendBool(jute.AppendInt(b, -1), true), -1)
 			sent = append(sent, time.Now())
 			if _, err := k.c.Write(frame(b)); err != nil {
-				return result{}, err
+				return "", err
 			}
 			from += batch
 		}
 		if err := k.reply(); err != nil {
-			return result{}, err
+			return "", err
 		}
 		h.add(time.Since(sent[done]))
 		done++
 	}
-	r := result{Ops: int64(o.nodes), Seconds: time.Since(start).Seconds()}
-	r.fill(&h)
-	time.Sleep(3 * time.Second)
-	r.Grown = float64(usageOf(o.pid).rss-before.rss) * 1024 / float64(o.nodes)
-	err = k.do(closeReq())
-	return r, err
+	return top, k.do(closeReq())
 }

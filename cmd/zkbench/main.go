@@ -16,7 +16,8 @@ func main() {
 	root := &cobra.Command{
 		Use:   "zkbench WORKLOAD",
 		Short: "Load a ZooKeeper server and measure it",
-		Long: "Workloads: reads, writes, mixed, children, sessions, reconnect, idle, fanout, load, openloop.\n" +
+		Long: "Workloads: reads, writes, mixed, children, sessions, reconnect, idle, fanout, load, openloop,\n" +
+			"restart, which starts and kills a server with --nodes znodes, and disk, which watches its files.\n" +
 			"The server's process, given by --pid, is measured too: CPU time and resident memory.",
 		Args:          cobra.ExactArgs(1),
 		SilenceUsage:  true,
@@ -42,7 +43,10 @@ func main() {
 	f.IntVar(&o.nodes, "nodes", 10_000, "znodes")
 	f.DurationVar(&o.time, "time", 5*time.Second, "how long to measure")
 	f.IntVar(&o.rate, "rate", 2000, "requests a second, of openloop")
-	f.IntVar(&o.ops, "ops", 0, "stop after so many requests instead of after --time")
+	f.IntVar(&o.ops, "ops", 0, "stop after so many requests, or restarts, instead of after --time")
+	f.StringVar(&o.start, "start", "", "command that starts the server, of restart; its data must be empty before")
+	f.StringSliceVar(&o.dirs, "dir", nil, "directories of the server's files, of disk")
+	f.DurationVar(&o.every, "every", 250*time.Millisecond, "length of a window, of disk")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "zkbench:", err)

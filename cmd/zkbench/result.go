@@ -24,14 +24,26 @@ type result struct {
 	RSS       int64   `json:"server_rss_kb,omitempty"`
 	Grown     float64 `json:"server_rss_growth_bytes_each,omitempty"`
 	Lost      int     `json:"lost,omitempty"`
+
+	// Of disk: windows without and with changes of files, and the writes in them.
+	Windows   [2]int  `json:"windows,omitzero"`
+	QuietP999 float64 `json:"quiet_p999_us,omitempty"`
+	BusyP999  float64 `json:"busy_p999_us,omitempty"`
+	DiskMost  int64   `json:"disk_most_bytes,omitempty"`
+	DiskLast  int64   `json:"disk_last_bytes,omitempty"`
 }
 
 // String renders a result as one line.
 func (r result) String() string {
-	return fmt.Sprintf("%-10s %9d ops %8.2f s %10.0f/s  p50 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f µs"+
+	text := fmt.Sprintf("%-10s %9d ops %8.2f s %10.0f/s  p50 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f µs"+
 		"  cpu %6.2f s/M %5.1f %%  rss %d kB  grown %.0f B each  lost %d",
 		r.Workload, r.Ops, r.Seconds, r.PerSecond, r.P50, r.P99, r.P999, r.Max,
 		r.CPU, 100*r.CPUShare, r.RSS, r.Grown, r.Lost)
+	if r.DiskMost > 0 {
+		text += fmt.Sprintf("  disk at most %d MB, in the end %d MB  p99.9 of %d quiet windows %.1f, of %d busy ones %.1f µs",
+			r.DiskMost>>20, r.DiskLast>>20, r.Windows[0], r.QuietP999, r.Windows[1], r.BusyP999)
+	}
+	return text
 }
 
 // histogram counts durations in buckets 1/32 of their size wide.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"time"
@@ -18,7 +19,9 @@ type options struct {
 	pid                        []int
 	conns, window, size, nodes int
 	rate, ops                  int
-	time                       time.Duration
+	time, every                time.Duration
+	start                      string
+	dirs                       []string
 }
 
 // workloads are the ways to load a server.
@@ -33,6 +36,8 @@ var workloads = map[string]func(options) (result, error){
 	"fanout":    fanout,
 	"load":      load,
 	"openloop":  openLoop,
+	"restart":   restart,
+	"disk":      disk,
 }
 
 func run(name string, o options) (result, error) {
@@ -48,7 +53,10 @@ func run(name string, o options) (result, error) {
 	}
 	after := usageOf(o.pid)
 	r.Workload = name
-	if r.RSS = after.rss; r.CPU == 0 && r.Ops > 0 {
+	if r.RSS == 0 {
+		r.RSS = after.rss
+	}
+	if r.CPU == 0 && r.Ops > 0 {
 		r.CPU = (after.cpu - before.cpu).Seconds() / float64(r.Ops) * 1e6
 	}
 	r.CPUShare = (after.cpu - before.cpu).Seconds() / time.Since(start).Seconds()
@@ -102,9 +110,8 @@ func closedLoop(o options, reads int) (result, error) {
 	errs := make([]error, o.conns)
 	var wg sync.WaitGroup
 	start := time.Now()
-	deadline := start.Add(o.time)
 	for i := range o.conns {
-		wg.Go(func() { errs[i] = pipeline(o, i, reads, deadline, &hists[i]) })
+		wg.Go(func() { errs[i] = pipeline(o, i, reads, hists[i].add) })
 	}
 	wg.Wait()
 	took := time.Since(start)
@@ -121,9 +128,13 @@ func closedLoop(o options, reads int) (result, error) {
 	return r, errors.Join(errs...)
 }
 
-// pipeline runs one connection: as many requests are sent as replies came in, in one
-// write.
-func pipeline(o options, seed, reads int, deadline time.Time, h *histogram) error {
+// pipeline runs one connection, for --time or until its share of --ops is done: as many requests are sent
+// as replies came in, in one write. add is told how long each took.
+func pipeline(o options, seed, reads int, add func(time.Duration)) error {
+	deadline, share := time.Now().Add(o.time), math.MaxInt
+	if o.ops > 0 {
+		deadline, share = time.Now().Add(math.MaxInt64/2), (o.ops+seed)/o.conns // seed is 0 to o.conns-1
+	}
 	k, err := dial(o.addr, 0, [proto.PasswordLen]byte{})
 	if err != nil {
 		return err
@@ -146,7 +157,7 @@ func pipeline(o options, seed, reads int, deadline time.Time, h *histogram) erro
 	for {
 		now := time.Now()
 		out = out[:0]
-		for head-tail < o.window && now.Before(deadline) {
+		for head-tail < o.window && head < share && now.Before(deadline) {
 			out = append(out, requests[next%variants]...)
 			next++
 			sent[head%o.window] = now
@@ -167,7 +178,7 @@ func pipeline(o options, seed, reads int, deadline time.Time, h *histogram) erro
 			if first {
 				now = time.Now()
 			}
-			h.add(now.Sub(sent[tail%o.window]))
+			add(now.Sub(sent[tail%o.window]))
 			tail++
 		}
 	}
