@@ -12,9 +12,9 @@ if ! need gcc || [ ! -f /usr/include/zookeeper/zookeeper.h ] || [ ! -x /usr/lib/
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev libzookeeper-mt-dev zookeeper-bin >/dev/null
 fi
-if [ ! -f /usr/share/java/zookeeper.jar ]; then
+if [ ! -f /usr/share/java/zookeeper.jar ] || [ ! -f /usr/share/java/commons-cli.jar ]; then
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq zookeeper libzookeeper-java >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq zookeeper libzookeeper-java libcommons-cli-java >/dev/null
 fi
 if ! ls "$lib"/zookeeper-3.9.*.jar >/dev/null 2>&1; then
   mvn -q -B -f daemon/interop/java/pom.xml dependency:copy-dependencies -DoutputDirectory="$lib"

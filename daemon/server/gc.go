@@ -13,9 +13,11 @@ const (
 	gcPercentMin  = 2
 	gcPercentMax  = 400
 
-	idleMemory  = 32 << 20 // free bytes from which memory is given back
-	quietMemory = 4 << 20  // the same, while next to nothing is allocated
-	idleMinimum = 10       // seconds between two times
+	idleMemory   = 32 << 20  // free bytes from which memory is given back
+	quietMemory  = 4 << 20   // the same, while next to nothing is allocated
+	quietRate    = 400 << 10 // bytes in a second that are next to nothing
+	quietSeconds = 2         // in a row
+	idleMinimum  = 10        // seconds between two times
 )
 
 // paceGC keeps the memory that waits to be collected within bounds: GOGC alone would let
@@ -26,28 +28,19 @@ func (s *Server) paceGC() {
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
 	}
-	allocated := uint64(0) // when memory was last looked at
 	tick := time.NewTicker(gcPeriod)
 	defer tick.Stop()
-	percent := 0
-	for second := 1; ; second++ {
+	percent, idle := 0, newIdleness()
+	for {
 		metrics.Read(sample)
-		if want := gcPercent(sample[0].Value.Uint64()); want*10 < percent*9 || want*9 > percent*10 {
+		live := sample[0].Value.Uint64()
+		if want := gcPercent(live); want*10 < percent*9 || want*9 > percent*10 {
 			percent = want
 			debug.SetGCPercent(want)
 		}
-		// What a load left behind is given back: the runtime itself takes its time over it.
-		if second%idleMinimum == 0 {
-			free, bound := sample[1].Value.Uint64(), uint64(idleMemory)
-			if total := sample[2].Value.Uint64(); total-allocated < quietMemory {
-				// Garbage may not have been found yet.
-				free += sample[3].Value.Uint64() - min(sample[0].Value.Uint64(), sample[3].Value.Uint64())
-				bound = quietMemory
-			}
-			allocated = sample[2].Value.Uint64()
-			if free > bound {
-				debug.FreeOSMemory()
-			}
+		objects := sample[3].Value.Uint64()
+		if idle.second(sample[1].Value.Uint64(), objects-min(live, objects), sample[2].Value.Uint64()) {
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-s.stopped:
@@ -55,6 +48,34 @@ func (s *Server) paceGC() {
 		case <-tick.C:
 		}
 	}
+}
+
+// idleness says when to give back what a load left behind: the runtime itself takes its
+// time over it.
+type idleness struct {
+	allocated uint64 // in all, up to the last second
+	quiet     int    // seconds in a row in which next to nothing was
+	since     int    // seconds since memory was given back
+}
+
+func newIdleness() *idleness { return &idleness{since: idleMinimum} }
+
+// second tells of one second more: what is free, what is garbage or was when it was last
+// looked for, and what has been allocated in all.
+func (i *idleness) second(free, garbage, allocated uint64) (giveBack bool) {
+	if allocated-i.allocated < quietRate {
+		i.quiet++
+	} else {
+		i.quiet = 0
+	}
+	i.allocated = allocated
+	i.since++
+	giveBack = i.since >= idleMinimum &&
+		(free > idleMemory || i.quiet >= quietSeconds && free+garbage > quietMemory)
+	if giveBack {
+		i.since = 0
+	}
+	return giveBack
 }
 
 // gcPercent is the GOGC for so many bytes of live heap.
