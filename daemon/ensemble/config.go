@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Errors of Parse.
@@ -147,7 +148,13 @@ func parseMember(id int64, value string) (Member, error) {
 	if hasClient {
 		host, port := "0.0.0.0", strings.TrimSpace(client)
 		if i := strings.LastIndexByte(port, ':'); i >= 0 {
-			host, port = strings.Trim(port[:i], "[]"), port[i+1:]
+			host, port = strings.TrimSpace(port[:i]), port[i+1:]
+			if ip, ok := strings.CutPrefix(host, "["); ok {
+				host = strings.TrimSuffix(ip, "]")
+			}
+		}
+		if err := checkHost(host); err != nil {
+			return m, err
 		}
 		if _, err := parsePort(port); err != nil {
 			return m, fmt.Errorf("client port: %w", err)
@@ -165,6 +172,9 @@ func parseAddress(s string) (a Address, observer bool, err error) {
 	parts := strings.Split(rest, ":")
 	if host == "" || len(parts) < 2 || len(parts) > 3 {
 		return a, false, fmt.Errorf("%w: %q is not of the form %s", ErrSyntax, s, form)
+	}
+	if err = checkHost(host); err != nil {
+		return a, false, err
 	}
 	a.Host = host
 	if a.Quorum, err = parsePort(parts[0]); err != nil {
@@ -200,6 +210,16 @@ func cutHost(s string) (host, rest string, err error) {
 		return "", "", fmt.Errorf("%w: %q has an IPv6 address without its closing bracket", ErrSyntax, s)
 	}
 	return host, rest[1:], nil
+}
+
+// checkHost refuses what cannot be a part of a host's name or address, but of a setting's form.
+func checkHost(host string) error {
+	for _, r := range host {
+		if r <= ' ' || r == 0x7f || unicode.IsSpace(r) || strings.ContainsRune("[]|;,=", r) {
+			return fmt.Errorf("%w: %q is no host: %q cannot be in one", ErrSyntax, host, r)
+		}
+	}
+	return nil
 }
 
 func parsePort(s string) (int, error) {
