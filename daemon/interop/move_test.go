@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -29,7 +30,7 @@ func on(t *testing.T, kind, data string, flags ...string) *process {
 	p := &process{t: t, name: kind, addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "log")}
 	p.make = func() *exec.Cmd { return exec.Command(os.Getenv("ZKD_BINARY"), "run", "-c", file) }
 	if kind != "zkd" {
-		args := append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-cp", dir + ":" + javaLib(t, kind),
+		args := append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", dir + ":" + javaLib(t, kind),
 			"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000", "-Dzookeeper.skipACL=yes",
 			"-Dzookeeper.preAllocSize=256"}, flags...)
 		p.make = func() *exec.Cmd {
@@ -293,7 +294,21 @@ func tornLog(t *testing.T, data string) {
 // rest, and back.
 func TestMixedMove(t *testing.T) {
 	c := newCluster(t, "java", "debian", "java")
-	c.start()
+	// serve waits for all: to start three Java servers takes long on a machine that has other work.
+	serve := func() {
+		t.Helper()
+		for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			if !slices.ContainsFunc(c.servers, func(p *process) bool { return p.mode() == "" }) {
+				break
+			}
+		}
+		c.awaitAll()
+		c.agree()
+	}
+	for _, p := range c.servers {
+		p.launch()
+	}
+	serve()
 	c.put(0, "a", 300)
 	dirOf := func(i int) string { return filepath.Join(c.dirs[i], c.servers[i].name, "data") }
 	move := func(i int, kind string) {
@@ -313,16 +328,14 @@ func TestMixedMove(t *testing.T) {
 	move(2, "zkd")
 	c.put(0, "while", 50)
 	c.servers[2].launch() // what it lacks comes from the others
-	c.awaitAll()
-	c.agree()
+	serve()
 	move(0, "zkd")
 	move(1, "zkd")
 	c.servers[2].signal(syscall.SIGTERM)
 	for _, p := range c.servers {
 		p.launch()
 	}
-	c.awaitAll()
-	c.agree()
+	serve()
 	c.put(1, "b", 300)
 	want := c.dump(c.servers[0])
 	if !strings.Contains(want, "650 children") && !strings.Contains(want, "651 children") {
@@ -334,8 +347,7 @@ func TestMixedMove(t *testing.T) {
 	for _, p := range c.servers {
 		p.launch()
 	}
-	c.awaitAll()
-	c.agree()
+	serve()
 	if got := c.dump(c.servers[2]); got != want {
 		t.Errorf("it was\n%.300s\nand is\n%.300s", want, got)
 	}
