@@ -3,6 +3,8 @@
 package interop
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 type trouble struct {
 	name  string
 	stuck bool // nobody can write as long as it lasts
+	long  bool // only if LONG is set
 	lasts time.Duration
 	begin func(c *cluster, leader, a, b int) (end func())
 }
@@ -74,6 +77,10 @@ var troubles = []trouble{
 		c.lan.link(leader, false)
 		return func() { c.lan.link(leader, true) }
 	}},
+	{name: "a follower's cable is out for long", long: true, lasts: 50 * time.Second, begin: func(c *cluster, _, a, _ int) func() {
+		c.lan.link(a, false)
+		return func() { c.lan.link(a, true) }
+	}},
 	{name: "the leader's machine vanishes", lasts: 5 * time.Second, begin: func(c *cluster, leader, _, _ int) func() { return c.vanish(leader) }},
 	{name: "a follower's machine vanishes", lasts: 5 * time.Second, begin: func(c *cluster, _, a, _ int) func() { return c.vanish(a) }},
 }
@@ -100,6 +107,9 @@ func (c *cluster) network(troubles []trouble) {
 	c.t.Helper()
 	l := c.load(6, proto.OpSetData)
 	for _, tr := range troubles {
+		if only := os.Getenv("TROUBLE"); !strings.Contains(tr.name, only) || tr.long && os.Getenv("LONG") == "" {
+			continue
+		}
 		l.flows()
 		leader := c.leader()
 		began := time.Now()

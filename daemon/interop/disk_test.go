@@ -1,0 +1,162 @@
+//go:build interop
+
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zkd-project/zkd/daemon/jute"
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// disk is a small file system that has the data of a server.
+type disk struct {
+	t   *testing.T
+	dir string
+}
+
+// smallDisk gives a server that has not been started a disk of its own. It takes root.
+func (c *cluster) smallDisk(i int) *disk {
+	c.t.Helper()
+	if os.Geteuid() != 0 {
+		c.t.Fatal("mounting takes root: run this as root, or leave it out with -skip '^TestEnsembleDisk'")
+	}
+	d := &disk{t: c.t, dir: filepath.Join(c.dirs[i], c.servers[i].name, "data")}
+	if err := unix.Mount("tmpfs", d.dir, "tmpfs", 0, "size=192m"); err != nil {
+		c.t.Fatalf("mount a tmpfs on %s: %v", d.dir, err)
+	}
+	c.t.Cleanup(func() {
+		c.servers[i].kill()
+		if err := unix.Unmount(d.dir, unix.MNT_DETACH); err != nil {
+			c.t.Errorf("unmount %s: %v", d.dir, err)
+		}
+	})
+	c.become(i, c.servers[i].name)
+	return d
+}
+
+// fill leaves no space.
+func (d *disk) fill() {
+	d.t.Helper()
+	f, err := os.Create(filepath.Join(d.dir, "filler"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4 << 10} {
+		for b := make([]byte, size); err == nil; {
+			_, err = f.Write(b)
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			d.t.Fatal(err)
+		}
+		err = nil
+	}
+}
+
+func (d *disk) empty() {
+	d.t.Helper()
+	if err := os.Remove(filepath.Join(d.dir, "filler")); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// says counts what a server has logged.
+func (p *process) says(what string) int {
+	b, _ := os.ReadFile(p.log)
+	return strings.Count(string(b), what)
+}
+
+// resident is the memory that a process has, in MiB.
+func (p *process) resident() int {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	var size, pages int
+	fmt.Sscan(string(b), &size, &pages)
+	return pages * os.Getpagesize() >> 20
+}
+
+// flood writes until a server says that its disk is full: what it had in store has to be
+// used up first.
+func (c *cluster) flood(at int) {
+	c.t.Helper()
+	said := c.servers[at].says("event=log-full")
+	big := make([]byte, 256<<10)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		s, err := dial(c.servers[(at+2)%3].addr, 10000, 0, nil)
+		for err == nil && s.id != 0 && c.servers[at].says("event=log-full") == said {
+			s.send(jute.AppendInt(jute.AppendBuffer(header(1, proto.OpSetData, "/b"), big), -1))
+			_, err = s.await(time.Second)
+		}
+		if s != nil {
+			s.c.Close()
+		}
+		if c.servers[at].says("event=log-full") > said {
+			return
+		}
+	}
+	c.t.Fatalf("the disk of server %d is full, and it does not say so", at+1)
+}
+
+// TestEnsembleDiskFull fills the disk of a follower, of the leader, and of both at once
+// under clients. The server says so, the ensemble goes on as long as a quorum has space, and
+// everything is whole again by itself after there is space.
+func TestEnsembleDiskFull(t *testing.T) {
+	c := newCluster(t, "zkd", "zkd", "zkd")
+	c.tick = 500
+	var disks []*disk
+	for i := range c.servers {
+		disks = append(disks, c.smallDisk(i))
+	}
+	c.start()
+	l := c.load(6, proto.OpSync)
+	for _, who := range []string{"a follower", "the leader", "leader and follower"} {
+		l.flows()
+		leader := c.leader()
+		full := map[string][]int{"a follower": {(leader + 1) % 3}, "the leader": {leader}, "leader and follower": {leader, (leader + 1) % 3}}[who]
+		for _, i := range full {
+			disks[i].fill()
+		}
+		for _, i := range full {
+			c.flood(i)
+		}
+		if len(full) == 1 {
+			flows := l.flows()
+			time.Sleep(count1("FULL", 6))
+			l.flows()
+			t.Logf("the disk of %s is full: all clients wrote again after %v; server %d has %d MiB", who,
+				flows.Round(time.Millisecond), full[0]+1, c.servers[full[0]].resident())
+		} else {
+			time.Sleep(time.Second)
+			since := l.now()
+			time.Sleep(count1("FULL", 6))
+			for _, cl := range l.clients {
+				if cl.progress.Load() > int64(since) {
+					t.Fatalf("two of three disks are full, and client %d has had a write answered", cl.id)
+				}
+			}
+		}
+		for _, i := range full {
+			disks[i].empty()
+		}
+		freed := time.Now()
+		flows := l.flows()
+		c.awaitAll()
+		t.Logf("there is space again: all clients wrote after %v, whole again after %v", flows.Round(time.Millisecond),
+			time.Since(freed).Round(time.Millisecond))
+	}
+	l.check()
+}
+
+// count1 is a time in seconds from the environment.
+func count1(name string, otherwise int) time.Duration {
+	return time.Duration(count(name, otherwise)) * time.Second
+}
