@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -159,4 +160,43 @@ func TestEnsembleDiskFull(t *testing.T) {
 // count1 is a time in seconds from the environment.
 func count1(name string, otherwise int) time.Duration {
 	return time.Duration(count(name, otherwise)) * time.Second
+}
+
+// TestEnsembleDiskFails has a disk fail a sync, of a follower and of the leader: the server
+// ends, as nobody knows what is on that disk, and the ensemble goes on without it. It takes
+// strace, which has the kernel say EIO.
+func TestEnsembleDiskFails(t *testing.T) {
+	c := newCluster(t, "zkd", "zkd", "zkd")
+	c.start()
+	l := c.load(6, proto.OpSync)
+	for _, leads := range []bool{false, true} {
+		l.flows()
+		victim := (c.leader() + 1) % 3
+		if leads {
+			victim = c.leader()
+		}
+		p := c.servers[victim]
+		strace := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync",
+			"-e", "inject=fdatasync:error=EIO", "-p", fmt.Sprint(p.cmd.Process.Pid))
+		strace.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := strace.Start(); err != nil {
+			t.Fatalf("strace: %v; it is in Debian's strace", err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- p.cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err == nil || p.says("the disk failed, and what it holds is in doubt") == 0 {
+				t.Fatalf("server %d has ended with %v and has not said why", victim+1, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("server %d goes on though its disk fails", victim+1)
+		}
+		strace.Wait()
+		flows := l.flows()
+		p.launch()
+		c.awaitAll()
+		t.Logf("a disk has failed, of the leader: %v; all clients wrote again after %v", leads, flows.Round(time.Millisecond))
+	}
+	l.check()
 }

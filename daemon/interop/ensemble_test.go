@@ -145,6 +145,9 @@ func (c *cluster) become(i int, kind string) {
 		}
 		config = fmt.Appendf(config, "server.%d=%s%s\n", j+1, strings.Join(addresses, "|"), role)
 	}
+	if i >= len(c.ports)-c.shape.observers {
+		config = append(config, "peerType=observer\n"...)
+	}
 	config = append(config, c.shape.more...)
 	file := filepath.Join(dir, "zoo.cfg")
 	os.WriteFile(file, config, 0o644)
@@ -157,7 +160,7 @@ func (c *cluster) become(i int, kind string) {
 	if kind != "zkd" {
 		lib := javaLib(c.t, kind)
 		p.make = func() *exec.Cmd {
-			return c.command(i, "java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", dir+":"+lib,
+			return c.command(i, "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", dir+":"+lib,
 				"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000",
 				"-Dzookeeper.4lw.commands.whitelist=*", "-Dorg.slf4j.simpleLogger.showDateTime=true", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 		}
@@ -165,14 +168,17 @@ func (c *cluster) become(i int, kind string) {
 	c.servers[i] = p
 }
 
-// javaLib is the class path of a release of Apache's: "java" is 3.9, "debian" what Debian has.
+// javaLib is the class path of a release of Apache's: "java" is 3.9, "old" 3.5, "debian"
+// what Debian has.
 func javaLib(t *testing.T, kind string) string {
 	if kind == "debian" {
-		return "/usr/share/java/slf4j-simple.jar:/usr/share/java/*" // of the bindings there, the first one logs
+		const dir = "/usr/share/java/" // zookeeper.jar names most of what it needs, and opening all jars takes seconds
+		return dir + "slf4j-simple.jar:" + dir + "zookeeper.jar:" + dir + "log4j-1.2.jar:" + dir + "netty-codec.jar:" + dir + "netty-resolver.jar"
 	}
-	lib := os.Getenv("ZKD_JAVA_LIB")
+	name := map[string]string{"java": "ZKD_JAVA_LIB", "old": "ZKD_JAVA_OLD"}[kind]
+	lib := os.Getenv(name)
 	if lib == "" {
-		t.Fatal("ZKD_JAVA_LIB must name a directory with the jars of ZooKeeper; run.sh makes it")
+		t.Fatalf("%s must name a directory with the jars of ZooKeeper; run.sh makes it", name)
 	}
 	return lib + "/*"
 }
@@ -368,6 +374,10 @@ func (c *cluster) finish(writers []*writer) {
 	}
 	for i, p := range c.servers {
 		missing := c.missing(p, writers)
+		if len(missing) > 0 && p.hasHole() {
+			c.t.Logf("server %d (%s) lacks %d of %d znodes that were acknowledged: ZOOKEEPER-4409", i+1, p.name, len(missing), total)
+			continue
+		}
 		if len(missing) > 0 {
 			other := c.servers[(i+1)%len(c.servers)]
 			c.t.Fatalf("server %d (%s) lacks %d of %d znodes that were acknowledged, the first is %s, of %v, the last %s, of %v", i+1,
@@ -404,6 +414,13 @@ func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// hasHole says whether a server of Apache's has run into its defect 4409: when the leader
+// goes, its log's thread may end before it has written what the server goes on with, and
+// the next start does not find it.
+func (p *process) hasHole() bool {
+	return p.name != "zkd" && p.says("Severe unrecoverable error, from thread : SyncThread") > 0
 }
 
 // threads are the stacks of a server of Apache's, for the message of a failure.
@@ -484,39 +501,6 @@ func TestEnsembleLosesFollowers(t *testing.T) {
 		c.awaitAll()
 	}
 	c.finish(writers)
-}
-
-// TestMixed has zkd and Apache's servers form one ensemble, in every role: each server
-// in turn is killed and comes back, under writes.
-func TestMixed(t *testing.T) {
-	for _, kinds := range [][]string{
-		{"zkd", "java", "zkd"}, {"java", "zkd", "java"}, {"zkd", "debian", "zkd"}, {"debian", "zkd", "debian"},
-	} {
-		if only := os.Getenv("KINDS"); only != "" {
-			kinds = strings.Split(only, "-")
-		}
-		t.Run(strings.Join(kinds, "-"), func(t *testing.T) {
-			c := newCluster(t, kinds...)
-			c.start()
-			writers := c.write(3)
-			led := map[string]int{}
-			for i := range count("ROUNDS", 6) {
-				time.Sleep(300 * time.Millisecond)
-				leader := c.leader()
-				led[c.servers[leader].name]++
-				victim := (leader + i%3) % 3
-				began := time.Now()
-				c.servers[victim].kill()
-				for _, w := range writers {
-					w.progress(began.Add(50 * time.Millisecond))
-				}
-				c.servers[victim].launch()
-				c.awaitAll()
-			}
-			c.finish(writers)
-			t.Logf("leaderships: %v", led)
-		})
-	}
 }
 
 // dump is what a server has below the root, after a sync.

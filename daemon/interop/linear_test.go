@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -272,13 +273,25 @@ func (l *load) checkEphemerals() {
 // tell it at each 128th.
 func (c *cluster) sameTrees() {
 	c.t.Helper()
+	s := c.reader(c.servers[c.leader()])
+	for range 130 {
+		s.ask(jute.AppendInt(jute.AppendBuffer(header(2, proto.OpSetData, "/"), nil), -1))
+	}
+	s.c.Close()
 	at := make(map[string]string)
 	common := 0
 	for i, p := range c.servers {
+		if p.hasHole() {
+			continue
+		}
+		c.reader(p).c.Close() // it is up to date now
 		for line := range strings.Lines(p.word("hash")) {
 			zxid, digest, ok := strings.Cut(strings.TrimSpace(line), ": ")
 			if !ok || digest == "0" {
 				continue
+			}
+			if n, err := strconv.ParseInt(digest, 10, 64); err == nil && n < 0 { // Java has no other long
+				digest = strconv.FormatUint(uint64(n), 10)
 			}
 			if other := at[zxid]; other != "" && other != digest {
 				c.t.Fatalf("server %d (%s) had a tree with digest %s at %s; another one had %s", i+1, p.name, digest, zxid, other)
@@ -289,7 +302,7 @@ func (c *cluster) sameTrees() {
 		}
 	}
 	c.t.Logf("%d digests of trees were equal to those of others", common)
-	if common == 0 {
+	if common == 0 && !slices.ContainsFunc(c.servers, (*process).hasHole) {
 		c.t.Fatal("no digests to compare")
 	}
 }

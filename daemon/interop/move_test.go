@@ -79,8 +79,8 @@ func fill(t *testing.T, p *process, seed uint64, requests int) []*session {
 	return s.sessions
 }
 
-// ask sends a request and returns the body of the reply.
-func (s *session) ask(t *testing.T, frame []byte) (jute.Decoder, proto.ErrCode) {
+// fetch sends a request and returns the body of the reply.
+func (s *session) fetch(t *testing.T, frame []byte) (jute.Decoder, proto.ErrCode) {
 	t.Helper()
 	s.send(frame)
 	b, err := s.frame()
@@ -108,7 +108,7 @@ func everything(t *testing.T, p *process) string {
 	for todo := []string{"/"}; len(todo) > 0; {
 		path := todo[0]
 		todo = todo[1:]
-		d, code := s.ask(t, jute.AppendBool(header(1, proto.OpGetData, path), false))
+		d, code := s.fetch(t, jute.AppendBool(header(1, proto.OpGetData, path), false))
 		if code != 0 {
 			t.Fatalf("%s: %q: %v", p.name, path, code)
 		}
@@ -118,10 +118,10 @@ func everything(t *testing.T, p *process) string {
 		} else {
 			line += fmt.Sprintf(" %+v", stat)
 		}
-		d, _ = s.ask(t, header(2, proto.OpGetACL, path))
+		d, _ = s.fetch(t, header(2, proto.OpGetACL, path))
 		acls, _ := proto.DecodeACLs(&d)
 		lines = append(lines, fmt.Sprint(line, acls))
-		d, _ = s.ask(t, jute.AppendBool(header(3, proto.OpGetChildren, path), false))
+		d, _ = s.fetch(t, jute.AppendBool(header(3, proto.OpGetChildren, path), false))
 		for n := d.Count(4); n > 0; n-- {
 			todo = append(todo, strings.TrimSuffix(path, "/")+"/"+string(d.Buffer()))
 		}
@@ -167,12 +167,12 @@ func resumes(t *testing.T, p *process, s *session, end bool) {
 		t.Fatalf("%s: session %v does not go on: %v", p.name, s.id, err)
 	}
 	defer c.c.Close()
-	d, code := c.ask(t, header(1, proto.OpGetEphemerals, "/"))
+	d, code := c.fetch(t, header(1, proto.OpGetEphemerals, "/"))
 	if own := list(&d); code != 0 || !strings.Contains(own, "/mine") {
 		t.Errorf("%s: session %v has %s, %v", p.name, s.id, own, code)
 	}
 	if end {
-		c.ask(t, jute.AppendInt(jute.AppendInt(nil, 2), int32(proto.OpCloseSession)))
+		c.fetch(t, jute.AppendInt(jute.AppendInt(nil, 2), int32(proto.OpCloseSession)))
 		if all := everything(t, p); strings.Contains(all, fmt.Sprintf("EphemeralOwner:%v ", s.id)) {
 			t.Errorf("%s: session %v has ended, and its ephemerals are there", p.name, s.id)
 		}
