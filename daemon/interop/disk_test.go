@@ -133,6 +133,9 @@ func TestEnsembleDiskFull(t *testing.T) {
 			flows := l.flows()
 			time.Sleep(count1("FULL", 6))
 			l.flows()
+			if c.leader() == full[0] {
+				t.Fatalf("server %d still leads, though it cannot write, and the others can", full[0]+1)
+			}
 			t.Logf("the disk of %s is full: all clients wrote again after %v; server %d has %d MiB", who,
 				flows.Round(time.Millisecond), full[0]+1, c.servers[full[0]].resident())
 		} else {

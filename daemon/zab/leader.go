@@ -57,8 +57,9 @@ type leading struct {
 	deadline proto.Millis
 	pingAt   proto.Millis
 	quorumAt proto.Millis
-	dirty    bool // commits may be due
-	resigned bool // is about to leave
+	dirty    bool         // commits may be due
+	ownSince proto.Millis // since when this server's own disk owes something
+	resigned bool         // is about to leave
 }
 
 // lead begins a leadership.
@@ -328,6 +329,9 @@ func (p *Peer) NextZxid() (zxid proto.Zxid, ok bool) {
 // Propose logs a transaction and sends it to the followers. The server must lead, and
 // the zxid must be NextZxid's. It returns the transaction's length in bytes.
 func (p *Peer) Propose(txn *proto.Txn) (size int) {
+	if p.lastDurable() >= p.last() {
+		p.leading.ownSince = p.now
+	}
 	b := p.batch()
 	b.Add(txn.Zxid, txn)
 	p.added(b)
@@ -422,6 +426,10 @@ func (p *Peer) tickLeader() {
 	p.tendLearners()
 	if lead.stage == leadActive && p.now >= lead.quorumAt {
 		lead.quorumAt = p.now + p.cfg.TickTime
+		if p.diskStands() {
+			p.leave("the own disk takes no writes, and others can go on without it")
+			return
+		}
 		alive := func(l *Link) bool { return l.stage >= stageSynced && !l.observer }
 		if !p.quorumOf(alive) {
 			p.leave("there is no quorum any more")
@@ -456,4 +464,21 @@ func (p *Peer) tendLearners() {
 			}
 		}
 	}
+}
+
+// diskStands says whether this server's own log has stood still for as long as no learner
+// may keep its leader waiting, while the others are a quorum that keeps up. What is waiting
+// to be written must not grow for ever, and anybody of them is a better leader.
+func (p *Peer) diskStands() bool {
+	if p.lastDurable() >= p.last() || p.now-p.leading.ownSince <= p.sync() {
+		return false
+	}
+	return p.cfg.Ensemble.HasQuorum(func(id int64) bool {
+		for _, l := range p.leading.links {
+			if l.id == id && !l.closed && l.stage == stageActive && l.acked > p.lastDurable() {
+				return true
+			}
+		}
+		return false
+	})
 }

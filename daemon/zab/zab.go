@@ -118,7 +118,7 @@ func (p *Peer) Durable(now proto.Millis, pos uint64) {
 	case p.Solo():
 		p.commit = p.durable
 	case p.role == proto.Leading:
-		p.leading.dirty = true
+		p.leading.dirty, p.leading.ownSince = true, p.now
 	case p.role == proto.Following:
 		p.ack()
 	case p.role == proto.Looking && p.election.draining && p.idle():
@@ -177,6 +177,7 @@ func (p *Peer) forgive(now proto.Millis) {
 	}
 	p.leading.deadline += gap
 	p.leading.quorumAt += gap
+	p.leading.ownSince += gap
 	p.following.heard += gap
 	p.following.deadline += gap
 }

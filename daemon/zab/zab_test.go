@@ -534,3 +534,67 @@ func TestCounterEnds(t *testing.T) {
 		t.Errorf("after the last zxid comes %v", next)
 	}
 }
+
+// TestLeaderWhoseDiskStands: a leader that cannot write leads on as long as it is needed,
+// and leaves to others that do without it.
+func TestLeaderWhoseDiskStands(t *testing.T) {
+	g, l2 := led(t, members(t, 3, 0), Recovered{Hard: HardState{4, 4}})
+	g.durable(1)
+	g.ackEpoch(l2, 0, 4)
+	g.durable(1)
+	g.packet(l2, proto.PacketAck, z(5, 0), nil)
+	l1 := join(g, 1, proto.PacketFollowerInfo, 4)
+	g.ackEpoch(l1, 0, 4)
+	g.packet(l1, proto.PacketAck, z(5, 0), nil)
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 1), Type: proto.OpError}})
+	pass := func(ms int) {
+		for ; ms > 0; ms -= 500 {
+			g.now += 500
+			g.packet(l1, proto.PacketPing, 0, nil)
+			g.packet(l2, proto.PacketPing, 0, nil)
+			g.p.Tick(g.now)
+			g.take()
+		}
+	}
+	g.packet(l2, proto.PacketAck, z(5, 1), nil)
+	pass(4000)
+	g.packet(l1, proto.PacketAck, z(5, 1), nil)
+	if g.p.committed() != z(5, 1) {
+		t.Fatalf("committed %v", g.p.committed())
+	}
+	g.durable(1) // just in time
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 2), Type: proto.OpError}})
+	g.packet(l2, proto.PacketAck, z(5, 2), nil)
+	pass(4500)
+	g.packet(l1, proto.PacketAck, z(5, 2), nil)
+	if !g.p.Leads() {
+		t.Fatal("has left early")
+	}
+	pass(2000)
+	if g.p.Leads() {
+		t.Fatal("leads on")
+	}
+	if !strings.Contains(g.out(l1), "closed: the own disk takes no writes") {
+		t.Error("a follower is not told")
+	}
+}
+
+// TestLeaderWhoseDiskStandsIsNeeded: without it there would be no quorum.
+func TestLeaderWhoseDiskStandsIsNeeded(t *testing.T) {
+	g, l2 := led(t, members(t, 3, 0), Recovered{Hard: HardState{4, 4}})
+	g.durable(1)
+	g.ackEpoch(l2, 0, 4)
+	g.durable(1)
+	g.packet(l2, proto.PacketAck, z(5, 0), nil)
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 1), Type: proto.OpError}})
+	g.packet(l2, proto.PacketAck, z(5, 1), nil)
+	for range 20 {
+		g.now += 500
+		g.packet(l2, proto.PacketPing, 0, nil)
+		g.p.Tick(g.now)
+		g.take()
+	}
+	if !g.p.Leads() {
+		t.Fatal("has left, and nobody can do without it")
+	}
+}
