@@ -91,11 +91,11 @@ docs: ## write the documents that are generated
 test-interop: build ## test with real clients and against the Java server; installs what it needs
 	daemon/interop/run.sh
 
-test-ensemble: build ## kill, stop and cut off servers of real ensembles
-	ZKD_BINARY=$(CURDIR)/build/zkd $(GO) test -tags interop -count=1 -timeout 20m -run '^TestEnsemble' -v ./daemon/interop
+test-ensemble: build ## kill, stop and cut off servers of real ensembles, as root; TESTS=part of a name
+	ZKD_BINARY=$(CURDIR)/build/zkd $(GO) test -tags interop -count=1 -timeout 20m -run '^TestEnsemble.*$(TESTS)' -v ./daemon/interop
 
-test-mixed: build ## ensembles of zkd and Apache's servers; installs what it needs
-	daemon/interop/run.sh -run '^TestMixed' -v
+test-mixed: build ## ensembles of zkd and Apache's servers; installs what it needs; TESTS=part of a name
+	daemon/interop/run.sh -run '^TestMixed.*$(TESTS)' -v
 
 sim: ## run SEEDS seeds of the simulator from FIRST, PARALLEL at a time
 	$(GO) test ./daemon/sim -run TestSeeds -v -timeout 10h -parallel $(PARALLEL) -seeds $(SEEDS) -first $(FIRST)
