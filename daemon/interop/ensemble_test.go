@@ -389,26 +389,12 @@ func (c *cluster) finish(writers []*writer) {
 
 // missing asks a server, after a sync, for everything that was acknowledged.
 func (c *cluster) missing(p *process, writers []*writer) (missing []string) {
-	s, err := dial(p.addr, 60000, 0, nil)
-	if err != nil || s.id == 0 {
-		c.t.Fatalf("%s: %v", p.addr, err)
-	}
+	c.t.Helper()
+	s := c.reader(p)
 	defer s.c.Close()
-	ask := func(frame []byte) proto.ErrCode {
-		s.send(frame)
-		f, err := s.frame()
-		if err != nil {
-			c.t.Fatalf("%s (%s), asked for %q: %v%s", p.name, p.mode(), frame, err, p.threads())
-		}
-		d := jute.NewDecoder(f)
-		d.Int()
-		d.Long()
-		return proto.ErrCode(d.Int())
-	}
-	ask(header(1, proto.OpSync, "/"))
 	for _, w := range writers {
 		for _, path := range w.acked {
-			if ask(jute.AppendBool(header(2, proto.OpExists, path), false)) != proto.ErrOK {
+			if code, _ := s.ask(jute.AppendBool(header(2, proto.OpExists, path), false)); code != proto.ErrOK {
 				missing = append(missing, path)
 			}
 		}

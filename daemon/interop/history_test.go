@@ -61,6 +61,7 @@ type client struct {
 	asked    time.Duration      // when the last write that was answered had been sent
 	own      string             // the ephemeral that this session has
 	sure     bool               // that it is there
+	doomed   string             // the ephemeral that it has asked to delete
 	serial   int                // of ephemerals and values
 	progress atomic.Int64       // when the last write that was answered had been sent
 }
@@ -349,7 +350,7 @@ func (cl *client) encode(a *asked) []byte {
 		return header(a.xid, a.op, "/")
 	case proto.OpCreate2: // an ephemeral
 		if cl.own != "" { // the old one goes first
-			a.op, a.in.value, cl.sure = proto.OpDelete, cl.own, false
+			a.op, a.in.value, cl.sure, cl.doomed = proto.OpDelete, cl.own, false, cl.own
 			return jute.AppendInt(header(a.xid, a.op, a.in.value), -1)
 		}
 		cl.own = a.in.value
@@ -422,7 +423,7 @@ func (cl *client) reply(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.D
 		case proto.OpDelete:
 			cl.own = ""
 		case proto.OpCreate:
-			cl.sure = code == proto.ErrOK
+			cl.sure = code == proto.ErrOK && cl.doomed != a.in.value
 		}
 		return
 	}
