@@ -80,8 +80,7 @@ func listen(port Port) (net.Listener, error) {
 }
 
 // listenUnix makes the socket for local use, by the server's user and its group. One that a
-// process left behind is replaced,
-// one that a process listens on is not.
+// process left behind is replaced, one that a process listens on is not.
 func listenUnix(path string) (net.Listener, error) {
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		c.Close()
