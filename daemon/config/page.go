@@ -63,6 +63,7 @@ One line for each server, the same on all of them. A server finds its own number
 .I myid
 of its
 .BR dataDir .
+The addresses of other servers take effect on a reload; other changes of the list need a restart.
 .TP
 .BI group. N = id : id\fR...\fP
 .TQ
