@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -209,6 +210,11 @@ func (p *process) reload() error {
 		if !key.Reload {
 			p.log.WithFields(logrus.Fields{"event": eventRestartNeeded, "key": key.Name}).
 				Warn("The setting has changed; it takes effect after a restart")
+		}
+	}
+	for _, w := range next.Warnings {
+		if !slices.Contains(p.applied.Load().Warnings, w) {
+			p.log.Warn(w)
 		}
 	}
 	p.applied.Store(next)

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -123,7 +124,13 @@ func explain(err error) string {
 		path = at.path
 	}
 	var code proto.ErrCode
-	if !errors.As(err, &code) {
+	switch {
+	case errors.As(err, &code):
+	case errors.Is(err, io.EOF):
+		return err.Error() + ": the server has closed the connection, as it does without a quorum; zkctl status tells more"
+	case errors.Is(err, os.ErrPermission):
+		return err.Error() + "; run it as root"
+	default:
 		return err.Error()
 	}
 	texts := map[proto.ErrCode]string{

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zkd-project/zkd/daemon/proto"
 )
 
 // TestInitOfServerWithData: what servers have written on their own cannot be put together.
@@ -47,5 +51,16 @@ func TestInitOfServerWithData(t *testing.T) {
 	}
 	if err := try("--id", "1", "--keep-data"); err != nil {
 		t.Errorf("it is to be kept: %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for want, err := range map[string]error{
+		"without a quorum": &pathError{"/a", io.EOF}, "run it as root": &os.PathError{Op: "open", Err: os.ErrPermission},
+		"Node does not exist: /a": &pathError{"/a", proto.ErrNoNode}, "other": errors.New("other"),
+	} {
+		if got := explain(err); !strings.Contains(got, want) {
+			t.Errorf("%v: %q", err, got)
+		}
 	}
 }

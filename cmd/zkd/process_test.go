@@ -193,7 +193,7 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("ruok: %q", got)
 	}
 
-	s.config("4lw.commands.whitelist=ruok,dirs\nmaxClientCnxns=7\ninitLimit=33")
+	s.config("4lw.commands.whitelist=ruok,dirs\nmaxClientCnxns=7\ninitLimit=33\nmaxClientCnxn=8")
 	if got := s.word("dirs"); !strings.Contains(got, "not in the whitelist") {
 		t.Errorf("dirs before the reload: %q", got)
 	}
@@ -226,6 +226,9 @@ func TestNotifications(t *testing.T) {
 	}
 	if c := s.code(); c != 0 {
 		t.Errorf("exit code %d", c)
+	}
+	if !strings.Contains(s.output.String(), "did you mean maxClientCnxns?") {
+		t.Error("a misspelt key of a reload is not named")
 	}
 }
 
