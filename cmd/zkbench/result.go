@@ -40,7 +40,8 @@ func (r result) String() string {
 		r.Workload, r.Ops, r.Seconds, r.PerSecond, r.P50, r.P99, r.P999, r.Max,
 		r.CPU, 100*r.CPUShare, r.RSS, r.Grown, r.Lost)
 	if r.DiskMost > 0 {
-		text += fmt.Sprintf("  disk at most %d MB, in the end %d MB  p99.9 of %d quiet windows %.1f, of %d busy ones %.1f µs",
+		text += fmt.Sprintf("  disk at most %d MB, in the end %d MB"+
+			"  p99.9 of %d quiet windows %.1f, of %d busy ones %.1f µs",
 			r.DiskMost>>20, r.DiskLast>>20, r.Windows[0], r.QuietP999, r.Windows[1], r.BusyP999)
 	}
 	return text
