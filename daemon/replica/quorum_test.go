@@ -24,6 +24,11 @@ type member struct {
 
 func newMember(t *testing.T, tr *tree.Tree) *member {
 	t.Helper()
+	return newMemberFrom(t, tr, zab.Recovered{})
+}
+
+func newMemberFrom(t *testing.T, tr *tree.Tree, found zab.Recovered) *member {
+	t.Helper()
 	c, err := ensemble.ParseText("server.1=h1:1:2\nserver.2=h2:1:2\nserver.3=h3:1:2")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func newMember(t *testing.T, tr *tree.Tree) *member {
 		Zab: zab.Config{
 			ID: 3, Ensemble: c, TickTime: 1000, InitLimit: 10, SyncLimit: 5, WindowTxns: 100, WindowBytes: 1 << 20,
 		},
-	}, g.now, tr, zab.Recovered{})
+	}, g.now, tr, found)
 	g.effects()
 	return g
 }
@@ -115,7 +120,7 @@ func (g *member) lead(epoch int64) *zab.Link {
 	g.r.LinkUp(g.now, l, false)
 	info := proto.LearnerInfo{ID: 2, Version: proto.LearnerVersion}
 	g.packet(l, proto.PacketFollowerInfo, proto.Zxid((epoch-1)<<32), info.Append(nil))
-	g.packet(l, proto.PacketAckEpoch, g.r.Tree().LastZxid(), jute.AppendInt(nil, int32(epoch-1)))
+	g.packet(l, proto.PacketAckEpoch, g.r.Status().Quorum.Logged, jute.AppendInt(nil, int32(epoch-1)))
 	g.packet(l, proto.PacketAck, proto.Zxid(epoch<<32), nil)
 	if !g.r.Serving() {
 		g.t.Fatalf("it does not serve: %+v", g.r.Status())

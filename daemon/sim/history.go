@@ -233,6 +233,9 @@ func (h *history) commit(s *server, z proto.Zxid) {
 	if z != last+1 && (z.Epoch() <= last.Epoch() || z.Counter() != 1) {
 		w.violated("server %d commits %v after %v", s.id, z, last)
 	}
+	if most := w.shape.epochSize; most != 0 && z.Counter() > most {
+		w.violated("server %d commits %v in an epoch of %d", s.id, z, most)
+	}
 	if !w.config.HasQuorum(func(id int64) bool { return w.server(id).disk.had(z) }) {
 		w.violated("server %d commits %v, which is not on the disks of a quorum", s.id, z)
 	}
