@@ -143,6 +143,7 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 	l.id, l.stage, l.accepted = info.ID, stageWaiting, packet.Zxid.Epoch64()
 	l.observer = packet.Type == proto.PacketObserverInfo
 	switch {
+	case p.role == proto.Leading && p.passed(l):
 	case p.role == proto.Leading:
 		p.gatherEpochs()
 	case l.Master:
@@ -166,6 +167,18 @@ func (p *Peer) takeOver(l *Link, id int64) bool {
 	return true
 }
 
+// passed gives a leadership up that a voter has passed by: it agreed to a later epoch, of
+// a leadership that came to nothing, and could not follow before this one ends by itself.
+func (p *Peer) passed(l *Link) bool {
+	lead := &p.leading
+	if lead.epoch == 0 || l.accepted <= lead.epoch || l.observer || !p.cfg.Ensemble.Votes(l.id) {
+		return false
+	}
+	p.above = max(p.above, l.accepted)
+	p.leave(fmt.Sprintf("server %d has accepted the epoch %d, and this one is %d", l.id, l.accepted, lead.epoch))
+	return true
+}
+
 // gatherEpochs chooses the new epoch as soon as a quorum has told its accepted ones, and
 // tells it to the learners that wait for it.
 func (p *Peer) gatherEpochs() {
@@ -175,7 +188,7 @@ func (p *Peer) gatherEpochs() {
 		if lead.epoch != 0 || !p.quorumOf(known) {
 			return
 		}
-		lead.epoch = p.hard.Accepted
+		lead.epoch = max(p.hard.Accepted, p.above)
 		for _, l := range lead.links {
 			if known(l) && p.cfg.Ensemble.Votes(l.id) {
 				lead.epoch = max(lead.epoch, l.accepted)

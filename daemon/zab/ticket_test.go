@@ -29,12 +29,11 @@ func (g *rig) voteNow() proto.Vote {
 // TestDiffIsNoHistory: the zxid of a DIFF packet is the leader's, not this server's, until
 // the transactions have come. ZOOKEEPER-2355.
 func TestDiffIsNoHistory(t *testing.T) {
-	g, l := followed(t, Recovered{Hard: HardState{1, 1}, Suffix: logOf(z(1, 1))})
+	g, l := followed(t, Recovered{Hard: HardState{1, 1}, Committed: z(1, 1)})
 	g.packet(l, proto.PacketDiff, z(1, 4), nil)
-	g.packet(l, proto.PacketProposal, z(1, 2), txn(z(1, 2)))
 	g.p.LinkDown(g.now, l, "test")
 	g.notes = nil
-	if v := g.voteNow(); v.Zxid != z(1, 2) {
+	if v := g.voteNow(); v.Zxid != z(1, 1) {
 		t.Errorf("it votes with %v", v.Zxid)
 	}
 }
@@ -258,4 +257,30 @@ func TestOnlyCommittedHistoryFromTheLog(t *testing.T) {
 			t.Errorf("committed %v: sent %q", committed, got)
 		}
 	}
+}
+
+// TestVoterThatHasPassedTheLeader: a voter that has accepted a later epoch, of a leader
+// that came to nothing, could not follow; so the leader begins a later epoch still.
+func TestVoterThatHasPassedTheLeader(t *testing.T) {
+	g, l := led(t, members(t, 3, 1), Recovered{Hard: HardState{4, 4}})
+	g.durable(1)
+	g.ackEpoch(l, 0, 4)
+	g.durable(1)
+	g.packet(l, proto.PacketAck, z(5, 0), nil)
+	join(g, 4, proto.PacketObserverInfo, 9)
+	if !g.p.Leads() {
+		t.Fatal("an observer ended the leadership")
+	}
+	join(g, 1, proto.PacketFollowerInfo, 9)
+	if g.p.Role() != proto.Looking {
+		t.Fatalf("role %v", g.p.Role())
+	}
+	for g.p.Role() == proto.Looking {
+		g.now += 100
+		g.p.Tick(g.now)
+		g.vote(2, proto.Looking, g.p.election.proposal)
+	}
+	l = join(g, 2, proto.PacketFollowerInfo, 5)
+	g.durable(1)
+	g.wants(l, fmt.Sprintf("LEADERINFO(%v)", z(10, 0)))
 }

@@ -13,7 +13,8 @@ type Peer struct {
 	text []byte  // the configuration
 	now  proto.Millis
 	history
-	hard HardState // as it is on disk
+	hard  HardState // as it is on disk
+	above int64     // an epoch that the next one of this server's has to be above
 	healing
 
 	role      proto.State
