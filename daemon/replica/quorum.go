@@ -56,9 +56,9 @@ func (q *quorum) reset() {
 	q.syncs, q.asked, q.owed = nil, nil, nil
 }
 
-// lastZxid is the last zxid that clients are shown and may have seen. It is never below the start
-// of the epoch, though no transaction has that number: Apache's servers show it, and so does a tree
-// that was taken over from a leader who had committed nothing yet.
+// lastZxid is the position that clients are shown: the tree's, or the start of the epoch
+// where nothing has been done in it, as Apache's servers do. A tree that came as a snapshot
+// may stand there, and nobody must see another server fall behind it.
 func (r *Replica) lastZxid() proto.Zxid { return max(r.tree.LastZxid(), r.quorum.epoch) }
 
 // Notification takes a message of the election.

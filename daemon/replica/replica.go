@@ -16,6 +16,7 @@ type Replica struct {
 	reaper   reaper
 	stats    Stats
 	meters   Meters
+	lastTick proto.Millis
 
 	zab     *zab.Peer
 	pending pendingQueue
@@ -47,7 +48,7 @@ func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 	r.quorum.reset()
 	r.quorum.readOnlyAt = now.Mono + r.readOnlyWait()
 	r.loadSessions(now)
-	r.reaper.next = now.Mono + cfg.ReapInterval
+	r.reaper.next, r.lastTick = now.Mono+cfg.ReapInterval, now.Mono
 	r.meters.begin(now.Mono, r.zab.Solo())
 	r.zab.Start(now.Mono)
 	r.settle(now)
@@ -291,7 +292,11 @@ func (r *Replica) deliver(zxid proto.Zxid) {
 
 // Tick tells that time has passed: sessions expire, containers and TTL znodes are reaped.
 func (r *Replica) Tick(now Now) {
-	const expiredPerTick = 2000
+	const expiredPerTick, missed = 2000, 250
+	if gap := now.Mono - r.lastTick; gap >= max(r.cfg.TickTime, missed) {
+		r.sessions.forgive(gap)
+	}
+	r.lastTick = now.Mono
 	r.zab.Tick(now.Mono)
 	r.settle(now)
 	if !r.zab.Leads() {

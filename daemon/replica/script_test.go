@@ -87,10 +87,11 @@ func TestScripts(t *testing.T) {
 func (w *world) line(f []string) {
 	switch f[0] {
 	case "tick":
-		ms := proto.Millis(w.number(f[1]))
-		w.now.Wall += ms
-		w.now.Mono += ms
-		w.r.Tick(w.now)
+		for ms := proto.Millis(w.number(f[1])); ms > 0; ms -= 500 {
+			w.pass(min(ms, 500))
+		}
+	case "pause": // nothing runs
+		w.pass(proto.Millis(w.number(f[1])))
 	case "durable":
 		w.durable()
 	case "restart":
@@ -105,6 +106,12 @@ func (w *world) line(f []string) {
 	default:
 		w.request(f)
 	}
+}
+
+func (w *world) pass(ms proto.Millis) {
+	w.now.Wall += ms
+	w.now.Mono += ms
+	w.r.Tick(w.now)
 }
 
 // durable reports every batch that was handed out.

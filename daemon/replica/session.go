@@ -217,6 +217,16 @@ func (s *sessions) touch(now Now, sess *session) {
 	}
 }
 
+// forgive gives every session the time during which this process did not run: what its
+// client sent then has not been looked at yet.
+func (s *sessions) forgive(gap proto.Millis) {
+	for _, sess := range s.byID {
+		if !s.learner || sess.local {
+			sess.expiry += (gap + s.tick - 1) / s.tick * s.tick
+		}
+	}
+}
+
 // retime gives a session that reconnects its newly negotiated timeout.
 func (s *sessions) retime(now Now, sess *session, timeout proto.Millis) {
 	sess.timeout = timeout
