@@ -25,9 +25,13 @@ type asked struct {
 	last    bool
 }
 
+func (a *asked) sequential() bool {
+	return a.flags == proto.FlagSequential || a.flags == proto.FlagEphemeralSequential
+}
+
 // The znodes that clients quarrel about.
 var (
-	dirs   = []string{"/a", "/b"}
+	dirs   = []string{"/a", "/b", "/k"} // the last one is a container
 	leaves = []string{"/0", "/1", "/2"}
 )
 
@@ -42,7 +46,11 @@ func (c *client) ask() {
 	path, watch := c.leaf(), w.chance(40)
 	switch n := w.rnd.IntN(100); {
 	case n < 4:
-		c.send(&asked{op: proto.OpCreate, path: dirs[w.rnd.IntN(len(dirs))]})
+		a := &asked{op: proto.OpCreate, path: dirs[w.rnd.IntN(len(dirs))]}
+		if a.path == "/k" {
+			a.op, a.flags = proto.OpCreateContainer, proto.FlagContainer
+		}
+		c.send(a)
 	case n < 18:
 		a := &asked{op: proto.OpCreate, path: path}
 		if w.chance(30) {
@@ -113,13 +121,10 @@ func (c *client) send(a *asked) {
 	c.pending = append(c.pending, a)
 	conn, s, life := c.conn, c.server, c.life
 	c.arrived = max(c.arrived, w.now+w.between(20, 1000))
-	session := c.session
 	w.after(c.arrived-w.now, func() {
 		if s.life == life {
 			s.step(func() {
-				if conn.Open() {
-					s.part.touch(session, s.clock().Mono)
-				}
+				s.hears(conn)
 				s.r.Input(s.clock(), conn, frame)
 			})
 		}
@@ -149,7 +154,7 @@ func (c *client) body(b []byte, a *asked) []byte {
 	b = jute.AppendString(b, a.path)
 	data := strings.Repeat("x", c.w.rnd.IntN(20))
 	switch a.op {
-	case proto.OpCreate:
+	case proto.OpCreate, proto.OpCreateContainer:
 		b = jute.AppendInt(proto.AppendACLs(jute.AppendString(b, data), proto.OpenACLUnsafe), a.flags)
 	case proto.OpSetData:
 		b = jute.AppendInt(jute.AppendString(b, data), a.version)
@@ -238,7 +243,7 @@ func (c *client) done(a *asked, zxid proto.Zxid, d *jute.Decoder) {
 		if path != string(c.w.history.txn.Path) {
 			told = "it is " + path
 		}
-		if a.flags >= proto.FlagSequential && len(c.below) < 10 {
+		if a.sequential() && len(c.below) < 10 {
 			c.below = append(c.below, path)
 		}
 		c.versions[path] = 0
@@ -279,14 +284,15 @@ func (m *model) expected(a *asked, zxid proto.Zxid) proto.ErrCode {
 		return proto.ErrOK
 	}
 	now, above := m.at(a.path, zxid), m.at(parentOf(a.path), zxid)
+	creates := a.op == proto.OpCreate || a.op == proto.OpCreateContainer
 	switch {
-	case a.op == proto.OpCreate && !above.exists:
+	case creates && !above.exists:
 		return proto.ErrNoNode
-	case a.op == proto.OpCreate && a.flags >= proto.FlagSequential:
+	case creates && a.sequential():
 		return proto.ErrOK
-	case a.op == proto.OpCreate && now.exists:
+	case creates && now.exists:
 		return proto.ErrNodeExists
-	case a.op == proto.OpCreate:
+	case creates:
 		return proto.ErrOK
 	case !now.exists:
 		return proto.ErrNoNode
@@ -337,10 +343,10 @@ func (c *client) found(path string) {
 
 // compare says what is wrong with a stat.
 func compare(stat proto.Stat, s state, l list) string {
-	pzxid := l.zxid
-	if stat.Mzxid.Counter() == 0 && s.zxid != 0 || stat.Version != s.version || stat.Czxid != s.czxid ||
-		stat.EphemeralOwner != s.owner || stat.NumChildren != l.children || stat.Cversion != 2*l.creates-l.children ||
-		stat.Mzxid != s.zxid || stat.Pzxid != pzxid {
+	owner := max(s.owner, 0) // a container shows none
+	if stat.Version != s.version || stat.Czxid != s.czxid ||
+		stat.EphemeralOwner != owner || stat.NumChildren != l.children || stat.Cversion != 2*l.creates-l.children ||
+		stat.Mzxid != s.zxid || stat.Pzxid != l.zxid {
 		return fmt.Sprintf("shown is %+v, and there is %+v with %+v", stat, s, l)
 	}
 	return ""

@@ -106,10 +106,8 @@ func (c *client) connect() {
 	req.Password = password[:]
 	s.step(func() {
 		s.r.Connect(s.clock(), conn)
-		if s.part.leads && c.session != 0 {
-			s.part.touch(c.session, s.clock().Mono)
-		}
 		s.r.Input(s.clock(), conn, req.Append(nil))
+		s.hears(conn)
 	})
 	w.after(int64(c.timeout)*1000, func() {
 		if c.try == try && !c.up {
@@ -118,13 +116,25 @@ func (c *client) connect() {
 	})
 }
 
-// drop closes the connection from the client's side.
+// hears notes that a server has heard of the session of a connection.
+func (s *server) hears(conn *replica.Conn) {
+	if id := conn.Session(); id != 0 && conn.Open() {
+		s.part.touch(id, s.clock().Mono)
+	}
+}
+
+// drop closes the connection from the client's side. The server may notice much later.
 func (c *client) drop() {
 	conn, s, life := c.conn, c.server, c.life
 	c.lost()
-	if conn != nil && s.life == life {
-		s.step(func() { s.r.Disconnect(conn) })
+	if conn == nil || s.life != life {
+		return
 	}
+	if c.w.chance(60) {
+		s.step(func() { s.r.Disconnect(conn) })
+		return
+	}
+	s.later(c.w.between(1000, 1_000_000), func() { s.r.Disconnect(conn) })
 }
 
 // lost notes that the connection is gone: what was asked may have been done, or not.

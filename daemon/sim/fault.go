@@ -162,7 +162,22 @@ func (w *world) clear() {
 	clear(w.cut[:])
 	for _, s := range w.servers {
 		s.forget()
+		for _, other := range w.servers {
+			if s != other {
+				w.notice(s, other)
+			}
+		}
 	}
+}
+
+// notice has a server notice after a while, or never, whether it reaches another one.
+func (w *world) notice(s, other *server) {
+	if s.r == nil || w.chance(50) && !w.healing {
+		return
+	}
+	s.later(w.between(1000, 500_000), func() {
+		s.r.PeerUp(s.clock(), other.id, other.r != nil && w.meet(s.id, other.id))
+	})
 }
 
 func (w *world) isolate(s *server) {
@@ -175,6 +190,7 @@ func (w *world) divide(apart func(a, b *server) bool) {
 		for _, b := range w.servers {
 			if apart(a, b) {
 				w.cut[a.id][b.id] = true
+				w.notice(a, b)
 			}
 		}
 	}

@@ -13,11 +13,12 @@ import (
 // committed transactions; each server has to apply exactly that one.
 type history struct {
 	w       *world
-	txns    map[proto.Zxid]record // whatever any server ever logged
-	order   []proto.Zxid          // what is committed
-	digests map[proto.Zxid]seen   // by position of a tree
-	leaders map[int64]int64       // by epoch
-	acked   proto.Zxid            // the last write that any client knows to be done
+	txns    map[proto.Zxid]record     // whatever any server ever logged
+	order   []proto.Zxid              // what is committed
+	digests map[proto.Zxid]seen       // by position of a tree
+	leaders map[int64]int64           // by epoch
+	starts  map[proto.Zxid]proto.Zxid // what the start of an epoch stands for: where its leader's history ended
+	acked   proto.Zxid                // the last write that any client knows to be done
 	model   model
 	txn     proto.Txn // scratch
 }
@@ -36,7 +37,7 @@ type seen struct {
 func newHistory(w *world) history {
 	return history{
 		w: w, txns: make(map[proto.Zxid]record), digests: make(map[proto.Zxid]seen), leaders: make(map[int64]int64),
-		model: newModel(),
+		starts: make(map[proto.Zxid]proto.Zxid), model: newModel(),
 	}
 }
 
@@ -191,11 +192,13 @@ func (h *history) compare(s *server, t *tree.Tree) {
 // leader's history before it was known to be committed; now it is.
 func (h *history) settle(s *server, pos proto.Zxid) int {
 	var chain []proto.Zxid
-	for z := pos; z.Counter() != 0 && !h.committed(z); z = h.txns[z].prev {
-		if _, ok := h.txns[z]; !ok {
+	for z := h.resolve(pos); z != 0 && !h.committed(z); {
+		r, ok := h.txns[z]
+		if !ok || r.prev >= z {
 			break
 		}
 		chain = append(chain, z)
+		z = h.resolve(r.prev)
 	}
 	for i := len(chain) - 1; i >= 0; i-- {
 		h.commit(s, chain[i])
@@ -205,6 +208,22 @@ func (h *history) settle(s *server, pos proto.Zxid) int {
 		h.w.violated("server %d serves what is at %v, which is not committed", s.id, pos)
 	}
 	return n
+}
+
+// begins notes where the history of a leader ends when it begins its epoch.
+func (h *history) begins(s *server, epoch int64) {
+	z := proto.Zxid(epoch << 32)
+	if _, known := h.starts[z]; !known {
+		h.starts[z] = min(s.part.last, z-1)
+	}
+}
+
+// resolve is the transaction at a position or in front of it.
+func (h *history) resolve(pos proto.Zxid) proto.Zxid {
+	for pos != 0 && pos.Counter() == 0 {
+		pos = h.starts[pos]
+	}
+	return pos
 }
 
 // apply notes that a server has applied a transaction.

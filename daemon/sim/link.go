@@ -229,6 +229,7 @@ func (e *end) inspectLeader(p *proto.Packet) {
 		}
 		if !e.link.Master { // a follower passes on to observers whose epoch it is
 			w.history.leads(s, p.Zxid.Epoch64())
+			w.history.begins(s, p.Zxid.Epoch64())
 		}
 	case proto.PacketTrunc:
 		if !e.peer.s.disk.has(p.Zxid) && e.peer.life == e.peer.s.life {

@@ -92,6 +92,9 @@ func (m *model) listAt(path string, zxid proto.Zxid) list {
 
 const everything = 1<<63 - 1
 
+// container is the owner of containers.
+const container = -1 << 63
+
 func (m *model) timeoutOf(id proto.SessionID) proto.Millis {
 	if s := m.sessions[id]; s != nil {
 		return s.timeout
@@ -227,7 +230,7 @@ func (m *model) create(t *proto.Txn, path string, now state) string {
 		return "creates " + path + ", which exists"
 	case !parent.exists:
 		return "creates " + path + " below nothing"
-	case parent.owner != 0:
+	case parent.owner > 0:
 		return "creates " + path + " below an ephemeral"
 	case t.ParentCversion != l.creates+1:
 		return fmt.Sprintf("creates %s as child %d, after %d", path, t.ParentCversion, l.creates)
@@ -238,6 +241,9 @@ func (m *model) create(t *proto.Txn, path string, now state) string {
 		m.nodes[path] = n
 	}
 	s := state{zxid: t.Zxid, exists: true, czxid: t.Zxid}
+	if t.Type == proto.OpCreateContainer {
+		s.owner = container
+	}
 	if t.Ephemeral {
 		s.owner = t.Session
 		owner := m.sessions[t.Session]
@@ -259,7 +265,7 @@ func (m *model) remove(z proto.Zxid, path string, now state) string {
 	n.lists = append(n.lists, list{zxid: z})
 	l := m.listAt(above, everything)
 	m.nodes[above].lists = append(m.nodes[above].lists, list{z, l.creates, l.children - 1})
-	if now.owner != 0 {
+	if now.owner > 0 {
 		s := m.sessions[now.owner]
 		s.owned = slices.DeleteFunc(s.owned, func(p string) bool { return p == path })
 	}
