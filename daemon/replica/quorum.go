@@ -259,6 +259,23 @@ func answers(txn, op proto.Op) bool {
 	return !own || txn == op
 }
 
+// overtaken closes the connection of a session for which something has been done that came
+// later through another server: the client has gone there, and what it had asked for here
+// must not be sent to the next leader, who does not know where the client is.
+func (r *Replica) overtaken(txn *proto.Txn) {
+	s := r.sessions.byID[txn.Session]
+	if s == nil || s.conn == nil || txn.Type == proto.OpError && txn.Err == proto.ErrSessionMoved {
+		return
+	}
+	q := &s.conn.requests
+	for i := q.head; i < len(q.items); i++ {
+		if it := &q.items[i]; (it.wait == waitTxn || it.wait == waitHeld) && it.xid < txn.Cxid {
+			r.abort(s.conn)
+			return
+		}
+	}
+}
+
 // changeRole takes notice of a role that has begun or ended.
 func (r *Replica) changeRole(now Now) {
 	q := &r.quorum

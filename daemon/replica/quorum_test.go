@@ -111,7 +111,10 @@ func (g *member) tick(ms proto.Millis) {
 // lead has the server lead an epoch, with server 2 as its follower.
 func (g *member) lead(epoch int64) *zab.Link {
 	g.t.Helper()
-	for g.r.Status().Role == proto.Looking {
+	for range 100 {
+		if g.r.Status().Role != proto.Looking {
+			break
+		}
 		g.r.Notification(g.now, 2, &proto.Notification{Vote: g.r.Status().Quorum.Looking})
 		g.effects()
 		g.tick(100)
@@ -131,7 +134,16 @@ func (g *member) lead(epoch int64) *zab.Link {
 // follow has the server follow server 2, whose log ends at a zxid.
 func (g *member) follow(epoch int64, end proto.Zxid) *zab.Link {
 	g.t.Helper()
-	for g.r.Status().Role == proto.Looking {
+	return g.followWith(epoch, end, nil)
+}
+
+// followWith has it lack the last transaction.
+func (g *member) followWith(epoch int64, end proto.Zxid, txn []byte) *zab.Link {
+	g.t.Helper()
+	for range 100 {
+		if g.r.Status().Role != proto.Looking {
+			break
+		}
 		v := proto.Vote{Leader: 2, Zxid: end, ElectionEpoch: 1, PeerEpoch: epoch}
 		g.r.Notification(g.now, 2, &proto.Notification{State: proto.Leading, Vote: v})
 		g.r.Notification(g.now, 1, &proto.Notification{State: proto.Following, Vote: v})
@@ -145,6 +157,10 @@ func (g *member) follow(epoch int64, end proto.Zxid) *zab.Link {
 		g.packet(l, proto.PacketTrunc, end, nil)
 	} else {
 		g.packet(l, proto.PacketDiff, end, nil)
+	}
+	if txn != nil {
+		g.packet(l, proto.PacketProposal, end, txn)
+		g.packet(l, proto.PacketCommit, end, nil)
 	}
 	g.packet(l, proto.PacketNewLeader, proto.Zxid(epoch<<32), nil)
 	g.packet(l, proto.PacketUpToDate, -1, nil)
@@ -202,6 +218,41 @@ func TestPromisesEndWithTheLeadership(t *testing.T) {
 	g.request(l, session, 2, proto.OpCreate, createBody("/x"))
 	if txn := g.last(); txn.Zxid.Epoch64() != 3 || txn.Type != proto.OpCreate {
 		t.Errorf("in epoch 3 the create became %+v", txn)
+	}
+}
+
+// TestClientThatHasMovedOn: a client has gone to another server and had something done
+// there. What it had asked for before through this one is not sent to the next leader.
+func TestClientThatHasMovedOn(t *testing.T) {
+	for _, cxid := range []int32{1, 5} {
+		g := newMember(t, newTestTree())
+		l := g.follow(1, 0)
+		c := g.client(10_000)
+		requests := func(l *zab.Link) (all []proto.Packet) {
+			for _, p := range g.sent[l] {
+				if p.Type == proto.PacketRequest {
+					all = append(all, p)
+				}
+			}
+			return all
+		}
+		h := proto.TxnHeader{Zxid: proto.MakeZxid(1, 1), Type: proto.OpCreateSession}
+		h.Session = proto.SessionID(jute.Long(requests(l)[0].Data))
+		created := proto.Txn{TxnHeader: h, Timeout: 10_000}
+		g.packet(l, proto.PacketProposal, h.Zxid, created.Append(nil))
+		g.packet(l, proto.PacketCommit, h.Zxid, nil)
+		g.ask(c, 2, proto.OpCreate, createBody("/x"))
+		if n := len(requests(l)); n != 2 || !c.Open() {
+			t.Fatalf("%d requests were sent on", n)
+		}
+		g.r.LinkDown(g.now, l, "test")
+		g.effects()
+		h = proto.TxnHeader{Session: h.Session, Cxid: cxid, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
+		done := proto.Txn{TxnHeader: h, Err: proto.ErrNoNode}
+		l = g.followWith(2, h.Zxid, done.Append(nil))
+		if sent := len(requests(l)); (cxid == 5) != (sent == 0) || c.Open() != (cxid == 1) {
+			t.Errorf("after request %d was done elsewhere: %d requests sent, open %v", cxid, sent, c.Open())
+		}
 	}
 }
 

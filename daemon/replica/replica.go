@@ -197,7 +197,11 @@ func (r *Replica) settle(now Now) {
 		if err := r.txn.Decode(b); err != nil {
 			panic("replica: a committed transaction does not decode: " + err.Error())
 		}
-		r.apply(now, &r.txn, r.waiterFor(now, &r.txn))
+		c := r.waiterFor(now, &r.txn)
+		if c == nil {
+			r.overtaken(&r.txn)
+		}
+		r.apply(now, &r.txn, c)
 		r.paySyncs(now)
 	}
 	r.zab.Applied()

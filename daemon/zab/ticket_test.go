@@ -26,6 +26,20 @@ func (g *rig) voteNow() proto.Vote {
 	return g.notes[0].N.Vote
 }
 
+// elect has server 2 vote as the peer does until that leads.
+func (g *rig) elect() {
+	g.t.Helper()
+	for range 100 {
+		if g.p.Role() == proto.Leading {
+			return
+		}
+		g.vote(2, proto.Looking, g.p.election.proposal)
+		g.now += 100
+		g.p.Tick(g.now)
+	}
+	g.t.Fatalf("role %v", g.p.Role())
+}
+
 // TestDiffIsNoHistory: the zxid of a DIFF packet is the leader's, not this server's, until
 // the transactions have come. ZOOKEEPER-2355.
 func TestDiffIsNoHistory(t *testing.T) {
@@ -139,11 +153,7 @@ func TestLedAfterFollowing(t *testing.T) {
 	g.p.LinkDown(g.now, l, "test")
 	g.voteNow()
 	g.p.PeerUp(g.now, 2)
-	g.vote(2, proto.Looking, g.p.election.proposal)
-	for g.p.Role() == proto.Looking {
-		g.now += 100
-		g.p.Tick(g.now)
-	}
+	g.elect()
 	l = join(g, 2, proto.PacketFollowerInfo, 2)
 	g.durable(1)
 	g.ackEpoch(l, z(1, 1), 2)
@@ -275,11 +285,7 @@ func TestVoterThatHasPassedTheLeader(t *testing.T) {
 	if g.p.Role() != proto.Looking {
 		t.Fatalf("role %v", g.p.Role())
 	}
-	for g.p.Role() == proto.Looking {
-		g.now += 100
-		g.p.Tick(g.now)
-		g.vote(2, proto.Looking, g.p.election.proposal)
-	}
+	g.elect()
 	l = join(g, 2, proto.PacketFollowerInfo, 5)
 	g.durable(1)
 	g.wants(l, fmt.Sprintf("LEADERINFO(%v)", z(10, 0)))
