@@ -19,6 +19,7 @@ const (
 	faultBridge
 	faultOneWay
 	faultCutLeader
+	faultReign
 	faultLink
 	faultMend
 	numFaults
@@ -114,6 +115,8 @@ func (w *world) networkFault(kind int, s *server) {
 			w.clear()
 			w.isolate(l)
 		}
+	case faultReign:
+		w.shortReign()
 	case faultLink:
 		if len(s.ends) > 0 {
 			w.trace("a link of %d breaks", s.id)
@@ -121,6 +124,45 @@ func (w *world) networkFault(kind int, s *server) {
 		}
 	case faultMend:
 		w.clear()
+	}
+}
+
+// shortReign cuts a leader off in the middle of its work, has another one lead just long
+// enough to take the first one back, while nobody asks for anything, and then crashes it:
+// the first one may lead again, with nothing done meanwhile.
+func (w *world) shortReign() {
+	l := w.leader()
+	if l == nil || w.reign != nil {
+		return
+	}
+	w.trace("a short reign is to follow that of %d", l.id)
+	w.reign = l
+	w.clear()
+	w.isolate(l)
+	for _, c := range w.clients {
+		if c.server != l {
+			c.asleep = w.now + 1_500_000
+			continue
+		}
+		w.after(w.between(5_000, 60_000), func() { c.asleep = w.now + 1_500_000 })
+	}
+	w.after(3_000_000, func() { w.reign = nil })
+}
+
+// reigns goes on with a short reign when a server begins to serve.
+func (w *world) reigns(s *server, leader int64) {
+	switch {
+	case w.reign == nil || w.healing:
+	case s.id == leader && s != w.reign:
+		w.after(0, w.clear)
+	case s == w.reign && s.id != leader:
+		w.reign = nil
+		w.after(w.between(0, 3000), func() {
+			w.crash(w.server(leader))
+			for _, c := range w.clients {
+				c.asleep = w.now + w.between(50_000, 300_000)
+			}
+		})
 	}
 }
 

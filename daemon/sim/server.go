@@ -248,6 +248,9 @@ func (s *server) effects() {
 // happened takes notice of an event.
 func (s *server) happened(ev *zab.Event) {
 	s.w.trace("%d %s peer %d epoch %d zxid %v %s", s.id, ev.What, ev.Peer, ev.Epoch, ev.Zxid, ev.Reason)
+	if ev.What == "serving" {
+		s.w.reigns(s, ev.Peer)
+	}
 	switch {
 	case ev.What == "looking":
 		s.part.leads, s.part.serves = false, false

@@ -96,6 +96,7 @@ type world struct {
 	servers []*server
 	clients []*client
 	cut     [maxServers][maxServers]bool // who cannot reach whom
+	reign   *server                      // who led before a short reign
 	report  *Report
 	history history
 	healing bool
