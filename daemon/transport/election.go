@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -250,33 +248,14 @@ func (p *peer) stop() {
 	p.nudge()
 }
 
-// Limits in which it shows that the other end of an idle connection, or of one with something
-// to send, is gone without a word: a dead connection must not be what votes are sent to.
-const (
-	aliveIdle  = 4 * time.Second
-	aliveEvery = 2 * time.Second
-	aliveTries = 3
-	unackedFor = 10 * time.Second
-)
-
-// attentive has a connection end soon after the network to the other end.
-func attentive(conn net.Conn) error {
-	tcp := conn.(*net.TCPConn)
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var set error
-	err = raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedFor.Milliseconds()))
-	})
-	return errors.Join(err, set, tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: aliveIdle, Interval: aliveEvery, Count: aliveTries,
-	}))
-}
+// voteLimit is how long a vote may be on its way, unacknowledged by the other kernel.
+const voteLimit = 2 * time.Second
 
 // start uses a new connection, in place of an older one.
 func (p *peer) start(conn net.Conn) {
+	if err := watch(conn, voteLimit); err != nil {
+		p.t.opts.Log.WithError(err).WithField("peer", p.id).Debug("The election connection is not watched")
+	}
 	p.mu.Lock()
 	if p.stopped || p.t.ctx.Err() != nil {
 		p.mu.Unlock()
@@ -286,9 +265,6 @@ func (p *peer) start(conn net.Conn) {
 	if p.conn != nil {
 		_ = p.conn.Close() // its reader ends
 		close(p.wake)
-	}
-	if err := attentive(conn); err != nil {
-		p.t.opts.Log.WithError(err).WithField("peer", p.id).Debug("A lost connection will be noticed late")
 	}
 	wake := make(chan struct{}, 1)
 	p.conn, p.wake = conn, wake

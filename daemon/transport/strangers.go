@@ -93,7 +93,11 @@ func (s *strangers) tell(conn net.Conn, err error) {
 	}
 	if now := time.Now(); now.Sub(s.seen[host]) > strangeEvery {
 		s.seen[host] = now
-		s.log.WithError(err).WithFields(logrus.Fields{"address": conn.RemoteAddr(), "port": conn.LocalAddr()}).
-			Warn("Refused a connection to a port that is for servers only")
+		log := s.log.WithError(err).WithFields(logrus.Fields{"address": conn.RemoteAddr(), "port": conn.LocalAddr()})
+		if errors.Is(err, errNothing) { // a scanner, or a server that has reached another address of this one first
+			log.Info("A connection to a port that is for servers only came to nothing")
+			return
+		}
+		log.Warn("Refused a connection to a port that is for servers only")
 	}
 }
