@@ -162,7 +162,7 @@ func (c *cluster) become(i int, kind string) {
 		p.make = func() *exec.Cmd {
 			return c.command(i, "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", dir+":"+lib,
 				"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000",
-				"-Dzookeeper.4lw.commands.whitelist=*", "-Dorg.slf4j.simpleLogger.showDateTime=true", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+				"-Dzookeeper.4lw.commands.whitelist=*", fmt.Sprintf("-Dzookeeper.multiAddress.enabled=%v", c.shape.more == severalAddresses), "-Dorg.slf4j.simpleLogger.showDateTime=true", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 		}
 	}
 	c.servers[i] = p
