@@ -17,7 +17,10 @@ func (r *Replica) readOnlyWait() proto.Millis { return max(2000, r.cfg.TickTime)
 // tickReadOnly begins read-only mode in time.
 func (r *Replica) tickReadOnly(now Now) {
 	q := &r.quorum
-	if !r.cfg.ReadOnly || q.readOnly || q.grace != 0 || now.Mono < q.readOnlyAt || r.zab.Role() != proto.Looking {
+	switch {
+	case !r.cfg.ReadOnly, q.readOnly, q.grace != 0, now.Mono < q.readOnlyAt, r.zab.Role() != proto.Looking:
+		return
+	case r.zab.Healing(): // its tree lacks what was committed long ago
 		return
 	}
 	q.readOnly, q.began = true, true

@@ -68,7 +68,8 @@ func (w *trio) boot(id int64) {
 			ID: id, Ensemble: w.config, TickTime: 1000, InitLimit: 5, SyncLimit: int(least) / 1000, MinNotify: 20, MaxNotify: 200,
 			WindowTxns: window, WindowBytes: 1 << 20,
 		},
-	}, w.now, tree.New(tree.Options{Match: w.auth}), zab.Recovered{Suffix: new(proto.LogBatch)})
+	}, w.now, tree.New(tree.Options{Match: w.auth}), zab.Recovered{Suffix: new(proto.LogBatch), Healing: has("lost")})
+	n.cut = has("cut")
 }
 
 // Put implements tree.DeltaSink.

@@ -61,6 +61,9 @@ func (p *Peer) Status() Status {
 	return s
 }
 
+// Healing says whether the server has lost what it had promised, and not got it back yet.
+func (p *Peer) Healing() bool { return p.lost }
+
 // ConfigText is the text of the ensemble's configuration, nil for a server on its own.
 func (p *Peer) ConfigText() []byte { return p.text }
 
