@@ -198,6 +198,11 @@ func (c *client) reply(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.De
 func (c *client) wrote(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.Decoder) {
 	w, h := c.w, &c.w.history
 	w.report.Acked++
+	if a.op == proto.OpCloseSession && w.shape.local && !h.model.open(c.session) { // no transaction
+		c.forget()
+		c.drop()
+		return
+	}
 	if !h.committed(zxid) {
 		w.violated("client %d is told of %v, which is not committed", c.id, zxid)
 		return

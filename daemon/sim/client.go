@@ -272,5 +272,5 @@ func (c *client) finish() {
 // open says whether a session exists.
 func (m *model) open(id proto.SessionID) bool {
 	s := m.sessions[id]
-	return s != nil && s.closed == 0
+	return s != nil && s.closed == 0 && !s.local
 }

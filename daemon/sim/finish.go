@@ -29,7 +29,7 @@ func (w *world) unfinished() string {
 		}
 	}
 	for id, s := range w.history.model.sessions {
-		if s.closed == 0 && !live[id] {
+		if s.closed == 0 && !s.local && !live[id] {
 			return fmt.Sprintf("the session %v has not expired", id)
 		}
 	}

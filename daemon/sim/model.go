@@ -51,6 +51,7 @@ type session struct {
 	timeout proto.Millis
 	owned   []string       // ephemerals
 	closed  proto.Zxid     // 0 while it is open
+	local   bool           // only its own server knows it, and when it ends
 	last    int32          // cxid of the last request done
 	moved   map[int32]bool // requests refused because they came through the wrong server
 }
@@ -116,10 +117,15 @@ func (m *model) apply(w *world, t *proto.Txn) string {
 	}
 	switch t.Type {
 	case proto.OpCreateSession:
-		if m.sessions[t.Session] != nil {
+		s := m.sessions[t.Session]
+		switch {
+		case s == nil:
+			s = &session{moved: make(map[int32]bool)}
+			m.sessions[t.Session] = s
+		case !w.shape.local || s.closed != 0: // one that becomes global may have to ask twice
 			return "the session exists already"
 		}
-		m.sessions[t.Session] = &session{timeout: proto.Millis(t.Timeout), moved: make(map[int32]bool)}
+		s.timeout, s.local = proto.Millis(t.Timeout), false
 		m.births[t.Zxid] = t.Session
 	case proto.OpCloseSession:
 		return m.close(t)
@@ -160,6 +166,10 @@ func (m *model) inTurn(w *world, t *proto.Txn) string {
 		return ""
 	}
 	s := m.sessions[t.Session]
+	if s == nil && w.shape.local && t.Type != proto.OpCloseSession && t.Session != 0 {
+		s = &session{local: true, moved: make(map[int32]bool)}
+		m.sessions[t.Session] = s
+	}
 	if s == nil || s.closed != 0 {
 		if t.Type == proto.OpError || t.Session == 0 && t.Type == proto.OpDeleteContainer {
 			return ""
@@ -247,6 +257,9 @@ func (m *model) create(t *proto.Txn, path string, now state) string {
 	if t.Ephemeral {
 		s.owner = t.Session
 		owner := m.sessions[t.Session]
+		if owner.local {
+			return "makes an ephemeral of a local session"
+		}
 		owner.owned = append(owner.owned, path)
 	}
 	n.states = append(n.states, s)

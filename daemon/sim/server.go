@@ -69,6 +69,7 @@ func (s *server) boot() {
 	s.r = replica.New(replica.Config{
 		ServerID: s.id, TickTime: tickTime, MinTimeout: 200, MaxTimeout: 4000,
 		ReapInterval: 500, ReapPerMinute: 6000, Auth: nobody{},
+		LocalSessions: w.shape.local, Upgrading: w.shape.local,
 		Zab: zab.Config{
 			ID: s.id, Ensemble: w.config, TickTime: tickTime, InitLimit: initLimit, SyncLimit: syncLimit,
 			MinNotify: 10, MaxNotify: 500, WindowTxns: w.shape.window, WindowBytes: 1 << 20, EpochSize: w.shape.epochSize,

@@ -25,6 +25,7 @@ type shape struct {
 	voters, observers int
 	masters           bool   // observers come to followers
 	groups            string // a hierarchical quorum, if any
+	local             bool   // sessions begin as local ones
 	clients           int
 	lazy              bool            // clients ask seldom
 	epochSize         uint32          // zxids of an epoch; 0 is all there are
@@ -71,7 +72,7 @@ func newShape(w *world) shape {
 	if list := hierarchies[s.voters]; len(list) > 0 && w.chance(12) {
 		s.groups = list[w.rnd.IntN(len(list))]
 	}
-	s.lazy = w.chance(25)
+	s.lazy, s.local = w.chance(25), w.chance(20)
 	if w.chance(15) {
 		s.epochSize = uint32(w.between(3, 150))
 	}
@@ -107,6 +108,9 @@ func (s shape) String() string {
 	}
 	if s.groups != "" {
 		fmt.Fprintf(&b, ", %s", s.groups)
+	}
+	if s.local {
+		b.WriteString(", local sessions")
 	}
 	if s.epochSize > 0 {
 		fmt.Fprintf(&b, ", epochs of %d", s.epochSize)
