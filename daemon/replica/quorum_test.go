@@ -298,3 +298,47 @@ func TestNoSessionIDTwice(t *testing.T) {
 		t.Errorf("the next session is %v", txn.Session)
 	}
 }
+
+// TestNothingIsDoneForAClosingSession: what comes for a session whose end is under way is
+// refused, as it will be done after the end.
+func TestNothingIsDoneForAClosingSession(t *testing.T) {
+	g := newTrio(t, newTestTree())
+	l := g.lead(1)
+	session := proto.SessionID(2<<56 | 1)
+	g.request(l, session, 0, proto.OpCreateSession, jute.AppendInt(nil, 4000))
+	g.packet(l, proto.PacketAck, g.last().Zxid, nil)
+	for range 6 {
+		g.tick(1000)
+		g.packet(l, proto.PacketPing, 0, nil)
+	}
+	if g.last().Type != proto.OpCloseSession {
+		t.Fatalf("logged %+v", g.last())
+	}
+	g.request(l, session, 1, proto.OpCreate, createBody("/x"))
+	if txn := g.last(); txn.Type != proto.OpError || txn.Err != proto.ErrSessionExpired {
+		t.Errorf("it became %+v", txn)
+	}
+}
+
+// TestShownPosition: a server that serves in an epoch shows its start until something is
+// done in it, so that nobody sees history go back who has been shown a later epoch.
+func TestShownPosition(t *testing.T) {
+	tr := newTestTree()
+	var res tree.Result
+	session := proto.SessionID(3<<56 | 1)
+	h := proto.TxnHeader{Zxid: 1, Type: proto.OpCreateSession, Session: session}
+	tr.Apply(&proto.Txn{TxnHeader: h, Timeout: 10_000}, &res)
+	g := newTrioFrom(t, tr, zab.Recovered{Hard: zab.HardState{Accepted: 6, Current: 6}})
+	g.lead(7)
+	c := &replica.Conn{Owner: "c", IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+	g.r.Connect(g.now, c)
+	password := session.Password()
+	req := proto.ConnectRequest{Timeout: 10_000, Session: session, Password: password[:], LastZxidSeen: 7 << 32}
+	g.r.Input(g.now, c, req.Append(nil))
+	g.effects()
+	delete(g.out, c)
+	g.ask(c, 1, proto.OpExists, jute.AppendBool(jute.AppendString(nil, "/"), false))
+	if b := g.out[c]; len(b) < 20 || proto.Zxid(jute.Long(b[8:])) != 7<<32 {
+		t.Errorf("shown is %x", b)
+	}
+}
