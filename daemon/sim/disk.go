@@ -211,9 +211,12 @@ func (s *server) append(z proto.Zxid, txn []byte) {
 // learner.
 func (s *server) keeps(zxid proto.Zxid) {
 	w := s.w
+	others := func(z proto.Zxid) bool {
+		return w.config.HasQuorum(func(id int64) bool { return id != s.id && w.server(id).disk.had(z) })
+	}
 	for i := len(s.disk.log) - 1; i >= 0 && s.disk.log[i].zxid > zxid; i-- {
 		z := s.disk.log[i].zxid
-		if w.history.committed(z) && !w.config.HasQuorum(func(id int64) bool { return id != s.id && w.server(id).disk.had(z) }) {
+		if w.history.committed(z) && !others(z) {
 			w.violated("server %d drops %v, which is committed and not on the disks of a quorum besides", s.id, z)
 			return
 		}

@@ -34,7 +34,8 @@ func (w *world) unfinished() string {
 		}
 	}
 	for _, s := range w.servers {
-		if s.part.done != len(w.history.order) || len(s.part.log) > 0 || len(s.queue) > 0 || s.disk.last() != s.part.last {
+		p := &s.part
+		if p.done != len(w.history.order) || len(p.log) > 0 || len(s.queue) > 0 || s.disk.last() != p.last {
 			return fmt.Sprintf("server %d is at %v of %d transactions", s.id, s.part.pos, len(w.history.order))
 		}
 	}
@@ -114,8 +115,8 @@ func (w *world) foreignHistory() {
 			log(s, z(1, i))
 		}
 		s.disk.hard.Accepted, s.disk.hard.Current = 3, 3
-		switch {
-		case s == stranger:
+		switch s {
+		case stranger:
 			s.disk.hard.Accepted, s.disk.hard.Current = 2, 2
 			for i := uint32(1); i <= 1+more; i++ {
 				log(s, z(2, i))

@@ -153,7 +153,8 @@ func codeOf(t *proto.Txn) proto.ErrCode {
 		return t.Err
 	}
 	for i := range t.Ops {
-		if op := &t.Ops[i]; op.Type == proto.OpError && op.Err != proto.ErrOK && op.Err != proto.ErrRuntimeInconsistency {
+		op := &t.Ops[i]
+		if op.Type == proto.OpError && op.Err != proto.ErrOK && op.Err != proto.ErrRuntimeInconsistency {
 			return op.Err
 		}
 	}

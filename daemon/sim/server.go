@@ -72,8 +72,8 @@ func (s *server) boot() {
 		LocalSessions: w.shape.local, Upgrading: w.shape.local,
 		Zab: zab.Config{
 			ID: s.id, Ensemble: w.config, TickTime: tickTime, InitLimit: initLimit, SyncLimit: syncLimit,
-			MinNotify: 10, MaxNotify: 500, WindowTxns: w.shape.window, WindowBytes: 1 << 20, EpochSize: w.shape.epochSize,
-			Masters: w.shape.masters,
+			MinNotify: 10, MaxNotify: 500, WindowTxns: w.shape.window, WindowBytes: 1 << 20,
+			EpochSize: w.shape.epochSize, Masters: w.shape.masters,
 		},
 	}, s.clock(), t, zab.Recovered{Hard: s.disk.hard, Suffix: suffix, Healing: s.disk.lost})
 	for _, other := range w.servers {

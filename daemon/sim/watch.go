@@ -74,7 +74,7 @@ func (m *model) nextChange(zxid proto.Zxid) int {
 // ahead is the next change that a recursive watch has to tell.
 func (m *model) ahead(b *base) (change, bool) {
 	for ; b.next < len(m.changes); b.next++ {
-		if p := m.changes[b.next].path; strings.HasPrefix(p, b.path) && (len(p) == len(b.path) || p[len(b.path)] == '/') {
+		if p := m.changes[b.next].path; p == b.path || strings.HasPrefix(p, b.path+"/") {
 			return m.changes[b.next], true
 		}
 	}
@@ -86,7 +86,8 @@ func (c *client) missed(zxid proto.Zxid) {
 	m := &c.w.history.model
 	for i := range c.watches.armed {
 		if ch, ok := m.first(&c.watches.armed[i]); ok && ch.zxid <= zxid {
-			c.w.violated("client %d is shown %v and was not told that at %v %s was: %v", c.id, zxid, ch.zxid, ch.path, ch.what)
+			c.w.violated("client %d is shown %v and was not told that at %v %s was: %v",
+				c.id, zxid, ch.zxid, ch.path, ch.what)
 			return
 		}
 	}
@@ -230,7 +231,8 @@ func (c *client) rewatched(a *asked, zxid proto.Zxid) {
 		changed = changed && ch.zxid <= zxid
 		absent := !at.child && !m.at(at.path, at.from).exists
 		if changed && (!absent || m.at(at.path, zxid).exists) {
-			c.w.violated("client %d was not told that after %v, at %v, %s was: %v", c.id, a.since, ch.zxid, ch.path, ch.what)
+			c.w.violated("client %d was not told that after %v, at %v, %s was: %v",
+				c.id, a.since, ch.zxid, ch.path, ch.what)
 		}
 		at.from = max(at.from, zxid)
 	}

@@ -200,13 +200,14 @@ func (r *Report) String() string {
 // Counts tells how much happened.
 func (r *Report) Counts() string {
 	return fmt.Sprintf("%d steps, %d leaders, %d crashes, %d snapshots, %d transactions, %d acknowledged, %d reads, "+
-		"%d events, %d expired, %d damaged, %d healed", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events, r.Expired,
-		r.Damages, r.Healed)
+		"%d events, %d expired, %d damaged, %d healed", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events,
+		r.Expired, r.Damages, r.Healed)
 }
 
 // Add adds what happened in another run.
 func (r *Report) Add(o *Report) {
-	r.Committed, r.Acked, r.Reads, r.Events = r.Committed+o.Committed, r.Acked+o.Acked, r.Reads+o.Reads, r.Events+o.Events
+	r.Committed, r.Acked = r.Committed+o.Committed, r.Acked+o.Acked
+	r.Reads, r.Events = r.Reads+o.Reads, r.Events+o.Events
 	r.Leaders, r.Crashes, r.Snaps = r.Leaders+o.Leaders, r.Crashes+o.Crashes, r.Snaps+o.Snaps
 	r.Damages, r.Healed = r.Damages+o.Damages, r.Healed+o.Healed
 	r.Expired, r.Steps = r.Expired+o.Expired, r.Steps+o.Steps
