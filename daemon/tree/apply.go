@@ -113,8 +113,8 @@ func (t *Tree) applyClose(txn *proto.Txn) {
 func (t *Tree) applyCreate(h *proto.TxnHeader, op *proto.Txn, res *Result) {
 	above := parentPath(op.Path)
 	parent := t.lookup(above)
-	if parent == none {
-		res.Err = proto.ErrNoNode
+	if parent == none || h.Zxid < t.nodes.at(parent).czxid {
+		res.Err = proto.ErrNoNode // or it was below one that had the path before, and has gone with it
 		return
 	}
 	t.born(parent, above, op.ParentCversion, h.Zxid)
