@@ -198,6 +198,20 @@ func (w *world) leader() *server {
 	return all[w.rnd.IntN(len(all))]
 }
 
+// onlyLeader is who leads, if nobody else thinks so.
+func (w *world) onlyLeader() (only *server) {
+	for _, s := range w.servers {
+		switch {
+		case s.r == nil || !s.part.leads:
+		case only != nil:
+			return nil
+		default:
+			only = s
+		}
+	}
+	return only
+}
+
 // clear makes the network whole.
 func (w *world) clear() {
 	w.trace("the network is whole")

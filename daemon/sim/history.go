@@ -51,6 +51,7 @@ type part struct {
 
 	serves bool
 	leads  bool
+	reign  int                              // counts leaderships
 	since  proto.Millis                     // when it began to lead
 	heard  map[proto.SessionID]proto.Millis // of sessions, while it leads
 }
@@ -68,6 +69,7 @@ func newPart(s *server, t *tree.Tree, suffix *proto.LogBatch) part {
 
 func (p *part) begin(now proto.Millis) {
 	p.leads, p.since = true, now
+	p.reign++
 	clear(p.heard)
 }
 
