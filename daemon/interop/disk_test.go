@@ -3,12 +3,13 @@
 package interop
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,29 +46,35 @@ func (c *cluster) smallDisk(i int) *disk {
 	return d
 }
 
-// fill leaves no space.
-func (d *disk) fill() {
+// fill leaves no space, also when some comes free, until the returned function is called.
+func (d *disk) fill() (empty func()) {
 	d.t.Helper()
 	f, err := os.Create(filepath.Join(d.dir, "filler"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer f.Close()
-	for _, size := range []int{1 << 20, 4 << 10} {
-		for b := make([]byte, size); err == nil; {
-			_, err = f.Write(b)
+	more := func() {
+		for _, size := range []int{1 << 20, 4 << 10} {
+			for b, err := make([]byte, size), error(nil); err == nil; {
+				_, err = f.Write(b)
+			}
 		}
-		if !errors.Is(err, syscall.ENOSPC) {
+	}
+	more()
+	var stop atomic.Bool
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ; !stop.Load(); time.Sleep(10 * time.Millisecond) {
+			more()
+		}
+	})
+	return func() {
+		stop.Store(true)
+		running.Wait()
+		f.Close()
+		if err := os.Remove(f.Name()); err != nil {
 			d.t.Fatal(err)
 		}
-		err = nil
-	}
-}
-
-func (d *disk) empty() {
-	d.t.Helper()
-	if err := os.Remove(filepath.Join(d.dir, "filler")); err != nil {
-		d.t.Fatal(err)
 	}
 }
 
@@ -85,23 +92,30 @@ func (p *process) resident() int {
 	return pages * os.Getpagesize() >> 20
 }
 
-// flood writes until a server says that its disk is full: what it had in store has to be
-// used up first.
+// full says whether a server has said last that its disk is full.
+func (p *process) full() bool { return p.says("event=log-full") > p.says("event=log-writable") }
+
+// flood writes until a server says that its disk is full, and still does a while later:
+// what it had in store has to be used up first.
 func (c *cluster) flood(at int) {
 	c.t.Helper()
-	said := c.servers[at].says("event=log-full")
 	big := make([]byte, 256<<10)
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		s, err := dial(c.servers[(at+2)%3].addr, 10000, 0, nil)
-		for err == nil && s.id != 0 && c.servers[at].says("event=log-full") == said {
+	via := at
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if c.servers[at].full() {
+			time.Sleep(500 * time.Millisecond)
+			if c.servers[at].full() {
+				return
+			}
+		}
+		via = (via + 1) % 3
+		s, err := dial(c.servers[via].addr, 10000, 0, nil)
+		for err == nil && s.id != 0 && !c.servers[at].full() {
 			s.send(jute.AppendInt(jute.AppendBuffer(header(1, proto.OpSetData, "/b"), big), -1))
 			_, err = s.await(time.Second)
 		}
 		if s != nil {
 			s.c.Close()
-		}
-		if c.servers[at].says("event=log-full") > said {
-			return
 		}
 	}
 	c.t.Fatalf("the disk of server %d is full, and it does not say so", at+1)
@@ -123,15 +137,16 @@ func TestEnsembleDiskFull(t *testing.T) {
 		l.flows()
 		leader := c.leader()
 		full := map[string][]int{"a follower": {(leader + 1) % 3}, "the leader": {leader}, "leader and follower": {leader, (leader + 1) % 3}}[who]
+		var empty []func()
 		for _, i := range full {
-			disks[i].fill()
+			empty = append(empty, disks[i].fill())
 		}
 		for _, i := range full {
 			c.flood(i)
 		}
 		if len(full) == 1 {
 			flows := l.flows()
-			time.Sleep(count1("FULL", 6))
+			time.Sleep(count1("FULL", 4))
 			l.flows()
 			if c.leader() == full[0] {
 				t.Fatalf("server %d still leads, though it cannot write, and the others can", full[0]+1)
@@ -139,17 +154,17 @@ func TestEnsembleDiskFull(t *testing.T) {
 			t.Logf("the disk of %s is full: all clients wrote again after %v; server %d has %d MiB", who,
 				flows.Round(time.Millisecond), full[0]+1, c.servers[full[0]].resident())
 		} else {
-			time.Sleep(time.Second)
+			time.Sleep(2 * time.Second)
 			since := l.now()
-			time.Sleep(count1("FULL", 6))
+			time.Sleep(count1("FULL", 4))
 			for _, cl := range l.clients {
 				if cl.progress.Load() > int64(since) {
 					t.Fatalf("two of three disks are full, and client %d has had a write answered", cl.id)
 				}
 			}
 		}
-		for _, i := range full {
-			disks[i].empty()
+		for _, f := range empty {
+			f()
 		}
 		freed := time.Now()
 		flows := l.flows()

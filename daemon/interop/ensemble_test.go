@@ -436,13 +436,13 @@ func median(all []time.Duration) time.Duration {
 // TestEnsembleLosesItsLeader kills the leader again and again under writes.
 func TestEnsembleLosesItsLeader(t *testing.T) {
 	c := newCluster(t, "zkd", "zkd", "zkd")
-	c.loseLeaders(syscall.SIGKILL, count("KILLS", 10))
+	c.loseLeaders(syscall.SIGKILL, count("KILLS", 6))
 }
 
 // TestEnsembleLeaderStops has the leader end in good order again and again under writes.
 func TestEnsembleLeaderStops(t *testing.T) {
 	c := newCluster(t, "zkd", "zkd", "zkd")
-	c.loseLeaders(syscall.SIGTERM, count("KILLS", 10))
+	c.loseLeaders(syscall.SIGTERM, count("KILLS", 6))
 }
 
 func (c *cluster) loseLeaders(sig syscall.Signal, rounds int) {
@@ -475,7 +475,7 @@ func TestEnsembleLosesFollowers(t *testing.T) {
 	c := newCluster(t, "zkd", "zkd", "zkd")
 	c.start()
 	writers := c.write(6)
-	for i := range count("KILLS", 10) {
+	for i := range count("KILLS", 6) {
 		time.Sleep(200 * time.Millisecond)
 		victim := (c.leader() + 1 + i%2) % 3
 		began := time.Now()

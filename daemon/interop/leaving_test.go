@@ -19,7 +19,7 @@ import (
 func TestEnsembleLeaving(t *testing.T) { leaving(t, "zkd", count("LEAVES", 5)) }
 
 // TestMixedLeaving measures the same with Apache's servers, to compare.
-func TestMixedLeaving(t *testing.T) { leaving(t, "debian", count("LEAVES", 3)) }
+func TestMixedLeaving(t *testing.T) { leaving(t, "debian", count("LEAVES", 2)) }
 
 // prober asks one thing after the other through one server; without a connection it tries
 // its own server again, or, if it may roam, the next one.

@@ -52,7 +52,7 @@ func TestMixedPassing(t *testing.T) {
 			c.start()
 			l := c.load(6, proto.OpSync)
 			led := []string{c.servers[c.leader()].name}
-			for range count("ROUNDS", 4) {
+			for range count("ROUNDS", 3) {
 				time.Sleep(500 * time.Millisecond)
 				leader := c.leader()
 				c.servers[leader].signal(syscall.SIGTERM)
@@ -69,7 +69,7 @@ func TestMixedPassing(t *testing.T) {
 
 // TestMixedObserver has a zkd observe Apache's servers, and the other way round.
 func TestMixedObserver(t *testing.T) {
-	for _, kinds := range [][]string{{"java", "java", "zkd"}, {"debian", "debian", "zkd"}, {"zkd", "zkd", "java"}} {
+	for _, kinds := range [][]string{{"debian", "debian", "zkd"}, {"zkd", "zkd", "java"}} {
 		t.Run(strings.Join(kinds, "-"), func(t *testing.T) {
 			c := &cluster{t: t, tick: 2000, shape: shape{observers: 1}}
 			c.found(kinds)

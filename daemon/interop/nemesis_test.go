@@ -18,7 +18,7 @@ import (
 func TestEnsembleHistories(t *testing.T) {
 	c := newCluster(t, "zkd", "zkd", "zkd")
 	c.start()
-	c.disturb(count("ROUNDS", 15))
+	c.disturb(count("ROUNDS", 10))
 }
 
 // disturb does something bad to one server after the other.

@@ -27,12 +27,12 @@ func (l *lan) both(a, b int) {
 }
 
 var troubles = []trouble{
-	{name: "the leader is alone", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, b int) func() {
+	{name: "the leader is alone", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, b int) func() {
 		c.lan.both(leader, a)
 		c.lan.both(leader, b)
 		return c.lan.heal
 	}},
-	{name: "a follower is alone", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, b int) func() {
+	{name: "a follower is alone", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, b int) func() {
 		c.lan.both(a, leader)
 		c.lan.both(a, b)
 		return c.lan.heal
@@ -43,25 +43,25 @@ var troubles = []trouble{
 		c.lan.both(a, b)
 		return c.lan.heal
 	}},
-	{name: "a follower does not hear the leader", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, _ int) func() {
+	{name: "a follower does not hear the leader", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, _ int) func() {
 		c.lan.cut(leader, a)
 		return c.lan.heal
 	}},
-	{name: "the leader does not hear a follower", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, _ int) func() {
+	{name: "the leader does not hear a follower", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, _ int) func() {
 		c.lan.cut(a, leader)
 		return c.lan.heal
 	}},
-	{name: "nobody hears the leader", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, b int) func() {
+	{name: "nobody hears the leader", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, b int) func() {
 		c.lan.cut(leader, a)
 		c.lan.cut(leader, b)
 		return c.lan.heal
 	}},
-	{name: "the leader hears nobody", lasts: 5 * time.Second, begin: func(c *cluster, leader, a, b int) func() {
+	{name: "the leader hears nobody", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, a, b int) func() {
 		c.lan.cut(a, leader)
 		c.lan.cut(b, leader)
 		return c.lan.heal
 	}},
-	{name: "leader and follower have only the third in common", lasts: 5 * time.Second,
+	{name: "leader and follower have only the third in common", lasts: 3500 * time.Millisecond,
 		begin: func(c *cluster, leader, a, _ int) func() {
 			c.lan.both(leader, a)
 			return c.lan.heal
@@ -71,9 +71,9 @@ var troubles = []trouble{
 			c.lan.both(a, b)
 			return c.lan.heal
 		}},
-	{name: "a follower's link is slow", lasts: 4 * time.Second, begin: func(c *cluster, _, a, _ int) func() { return c.lan.slow(a) }},
-	{name: "the leader's link is slow", lasts: 4 * time.Second, begin: func(c *cluster, leader, _, _ int) func() { return c.lan.slow(leader) }},
-	{name: "the leader's cable is out", lasts: 5 * time.Second, begin: func(c *cluster, leader, _, _ int) func() {
+	{name: "a follower's link is slow", lasts: 2500 * time.Millisecond, begin: func(c *cluster, _, a, _ int) func() { return c.lan.slow(a) }},
+	{name: "the leader's link is slow", lasts: 2500 * time.Millisecond, begin: func(c *cluster, leader, _, _ int) func() { return c.lan.slow(leader) }},
+	{name: "the leader's cable is out", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, _, _ int) func() {
 		c.lan.link(leader, false)
 		return func() { c.lan.link(leader, true) }
 	}},
@@ -81,8 +81,8 @@ var troubles = []trouble{
 		c.lan.link(a, false)
 		return func() { c.lan.link(a, true) }
 	}},
-	{name: "the leader's machine vanishes", lasts: 5 * time.Second, begin: func(c *cluster, leader, _, _ int) func() { return c.vanish(leader) }},
-	{name: "a follower's machine vanishes", lasts: 5 * time.Second, begin: func(c *cluster, _, a, _ int) func() { return c.vanish(a) }},
+	{name: "the leader's machine vanishes", lasts: 3500 * time.Millisecond, begin: func(c *cluster, leader, _, _ int) func() { return c.vanish(leader) }},
+	{name: "a follower's machine vanishes", lasts: 3500 * time.Millisecond, begin: func(c *cluster, _, a, _ int) func() { return c.vanish(a) }},
 }
 
 // vanish takes a machine away: nobody hears that its connections have ended.
