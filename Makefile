@@ -91,8 +91,8 @@ docs: ## write the documents that are generated
 test-interop: build ## test with real clients and against the Java server; installs what it needs
 	daemon/interop/run.sh
 
-test-ensemble: build ## kill, stop and cut off servers of real ensembles, as root; TESTS=part of a name
-	ZKD_BINARY=$(CURDIR)/build/zkd $(GO) test -tags interop -count=1 -timeout 20m -run '^TestEnsemble.*$(TESTS)' -v ./daemon/interop
+test-ensemble: build ## kill, stop and cut off servers of real ensembles, as root; installs what it needs; TESTS=part of a name
+	daemon/interop/ensemble.sh -run '^TestEnsemble.*$(TESTS)' -v
 
 test-mixed: build ## ensembles of zkd and Apache's servers; installs what it needs; TESTS=part of a name
 	daemon/interop/run.sh -run '^TestMixed.*$(TESTS)' -v
