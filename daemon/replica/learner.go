@@ -132,12 +132,7 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 		return // the learner sends it to the next leader
 	}
 	if h.Type == proto.OpSync {
-		zxid := r.zab.LastProposed()
-		if zxid <= r.tree.LastZxid() {
-			r.zab.Send(l, &proto.Packet{Type: proto.PacketSync})
-			return
-		}
-		r.quorum.owed = append(r.quorum.owed, owedSync{link: l, zxid: zxid})
+		r.zab.SyncAfter(l, r.zab.LastProposed())
 		return
 	}
 	r.req = proto.Request{Xid: h.Cxid, Op: h.Type}

@@ -43,10 +43,8 @@ type question struct {
 	link    *zab.Link
 }
 
-// owedSync is a sync that waits for a transaction to be committed: of a learner, or of a
-// client of this server.
+// owedSync is a sync of a client of this server that waits for a transaction to be committed.
 type owedSync struct {
-	link *zab.Link
 	conn *Conn
 	zxid proto.Zxid
 }
@@ -506,11 +504,7 @@ func (r *Replica) paySyncs(now Now) {
 	q := &r.quorum
 	n := 0
 	for n < len(q.owed) && q.owed[n].zxid <= r.tree.LastZxid() {
-		if o := q.owed[n]; o.conn != nil {
-			r.drain(now, o.conn)
-		} else {
-			r.zab.Send(o.link, &proto.Packet{Type: proto.PacketSync})
-		}
+		r.drain(now, q.owed[n].conn)
 		n++
 	}
 	if n > 0 {

@@ -26,12 +26,13 @@ type learner struct {
 	id        int64
 	observer  bool // gets INFORM instead of PROPOSAL and COMMIT
 	stage     stage
-	accepted  int64      // its accepted epoch
-	agreed    bool       // its ACKEPOCH counts
-	zxid      proto.Zxid // where its history ended
-	acked     proto.Zxid // everything up to here is on its disk
-	proposed  proto.Zxid // the last PROPOSAL to it
-	commits   proto.Zxid // everything up to here it knows to be committed
+	accepted  int64        // its accepted epoch
+	agreed    bool         // its ACKEPOCH counts
+	zxid      proto.Zxid   // where its history ended
+	acked     proto.Zxid   // everything up to here is on its disk
+	proposed  proto.Zxid   // the last PROPOSAL to it
+	commits   proto.Zxid   // everything up to here it knows to be committed
+	syncs     []proto.Zxid // the SYNCs it waits for: each behind the commit of one
 	heard     proto.Millis
 	acksSince proto.Millis // since when it owes an ACK
 }
@@ -424,7 +425,21 @@ func (p *Peer) tellCommits(l *Link) {
 			p.send(l, proto.PacketCommit, e.zxid, nil)
 		}
 		l.commits = e.zxid
+		for len(l.syncs) > 0 && l.syncs[0] <= l.commits {
+			p.send(l, proto.PacketSync, 0, nil)
+			l.syncs = l.syncs[1:]
+		}
 	}
+}
+
+// SyncAfter answers a learner's sync behind the commit of a transaction, and before that of
+// any later one: Apache's learners take both for the answers to what they sent on, in order.
+func (p *Peer) SyncAfter(l *Link, zxid proto.Zxid) {
+	if zxid <= l.commits {
+		p.send(l, proto.PacketSync, 0, nil)
+		return
+	}
+	l.syncs = append(l.syncs, zxid)
 }
 
 // tickLeader looks after the learners, and whether a quorum can still be heard.

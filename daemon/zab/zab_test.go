@@ -598,3 +598,22 @@ func TestLeaderWhoseDiskStandsIsNeeded(t *testing.T) {
 		t.Fatal("has left, and nobody can do without it")
 	}
 }
+
+// TestSyncBetweenCommits: a sync is answered before the commit of what was proposed later,
+// though both are committed in one step.
+func TestSyncBetweenCommits(t *testing.T) {
+	g, l := led(t, members(t, 3, 0), Recovered{Hard: HardState{4, 4}})
+	g.durable(1)
+	g.ackEpoch(l, 0, 4)
+	g.durable(1)
+	g.packet(l, proto.PacketAck, z(5, 0), nil)
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 1), Type: proto.OpError}})
+	g.p.SyncAfter(l, z(5, 1))
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 2), Type: proto.OpError}})
+	g.packet(l, proto.PacketAck, z(5, 2), nil)
+	g.out(l)
+	g.durable(2)
+	g.wants(l, fmt.Sprintf("COMMIT(%v) SYNC(%v) COMMIT(%v)", z(5, 1), proto.Zxid(0), z(5, 2)))
+	g.p.SyncAfter(l, z(5, 2))
+	g.wants(l, fmt.Sprintf("SYNC(%v)", proto.Zxid(0)))
+}
