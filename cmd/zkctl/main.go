@@ -127,7 +127,8 @@ func explain(err error) string {
 	switch {
 	case errors.As(err, &code):
 	case errors.Is(err, io.EOF):
-		return err.Error() + ": the server has closed the connection, as it does without a quorum; zkctl status tells more"
+		return err.Error() + ": the server has closed the connection, as it does without a quorum; " +
+			"zkctl status tells more"
 	case errors.Is(err, os.ErrPermission):
 		return err.Error() + "; run it as root"
 	default:

@@ -2,7 +2,13 @@ say "what can be seen without installing"
 shellcheck -x -e SC1090,SC1091,SC2034 packaging/*.sh packaging/scripts/*
 shellcheck -s bash -e SC2148,SC2154,SC2016,SC2034,SC2086,SC2046 packaging/cases/*.sh
 lintian --allow-root --fail-on error,warning build/zkd_"$version"-1_*.deb
-rpmlint -c packaging/rpmlint.toml build/zkd-"$version"-1.*.rpm 2>/dev/null | tail -n 1
+# rpmlint unpacks what it looks at, and the names in rpms of nfpm begin with a slash: without this
+# their files would land in this machine's own directories.
+mkdir -p "$work/bin"
+printf '#!/bin/sh\nexec /usr/bin/cpio --no-absolute-filenames "$@"\n' > "$work/bin/cpio"
+chmod +x "$work/bin/cpio"
+PATH=$work/bin:$PATH rpmlint -c packaging/rpmlint.toml build/zkd-"$version"-1.*.rpm 2>/dev/null | tail -n 1
+[ ! -e /usr/share/zkd ] || [ -n "$(dpkg-query -W zkd 2>/dev/null)" ] || { echo "rpmlint has spilt files"; exit 1; }
 
 # Every file with its mode, owner, and whether an edited one is kept; the pages of zkctl's commands
 # come and go with these.
