@@ -160,6 +160,7 @@ func (r *Replica) sessionClosed(now Now, txn *proto.Txn, c *Conn) {
 		return
 	}
 	r.sessions.remove(s)
+	delete(r.quorum.through, s.id)
 	r.meters.ops[opSlot(proto.OpCloseSession)]++
 	if c != nil && c.live() {
 		it := c.requests.first()

@@ -29,7 +29,13 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	if i := slices.IndexFunc(q.asked, func(o question) bool { return o.session == id }); i >= 0 {
 		l := q.asked[i].link
 		q.asked = slices.Delete(q.asked, i, i+1)
+		if valid {
+			r.quorum.through[id] = r.cfg.ServerID
+		}
 		if l != nil {
+			if valid {
+				r.quorum.through[id] = l.Peer()
+			}
 			if s := r.sessions.byID[id]; valid && s != nil && s.conn != nil {
 				r.abort(s.conn) // the client is with the observer now
 			}
@@ -54,12 +60,19 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	r.replay(now, c)
 }
 
-// relay sends what an observer of this follower asks on to the leader.
+// relay sends what an observer of this follower asks on to the leader. Who of the observers a
+// session comes through the leader cannot tell: they all come through this server. So what a client
+// has left behind at another observer ends here. A sync goes on, as its answer has no name but its turn.
 func (r *Replica) relay(l *zab.Link, p *proto.Packet) {
 	d := jute.NewDecoder(p.Data)
 	id, _ := proto.SessionID(d.Long()), d.Int()
 	if d.Err() != nil {
 		r.zab.HangUp(l, "its "+p.Type.String()+" is too short")
+		return
+	}
+	syncs := p.Type == proto.PacketRequest && proto.Op(d.Int()) == proto.OpSync
+	at, came := r.quorum.through[id]
+	if p.Type == proto.PacketRequest && !syncs && came && at != l.Peer() {
 		return
 	}
 	if !r.zab.ToLeader(p) {
@@ -68,7 +81,7 @@ func (r *Replica) relay(l *zab.Link, p *proto.Packet) {
 	switch q := (question{session: id, link: l}); {
 	case p.Type == proto.PacketRevalidate:
 		r.quorum.asked = append(r.quorum.asked, q)
-	case proto.Op(d.Int()) == proto.OpSync:
+	case syncs:
 		r.quorum.syncs = append(r.quorum.syncs, q)
 	}
 }

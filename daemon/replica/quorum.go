@@ -29,6 +29,7 @@ type quorum struct {
 	asked    []question                // of these, and of those that observers ask; oldest first
 	held     []*Conn                   // wait with their connect requests
 	syncs    []question                // the leader is asked for a sync; oldest first
+	through  map[proto.SessionID]int64 // the observer, or this server, that a session came to last
 	owed     []owedSync                // syncs that this leader has to answer, in the order of their zxids
 
 	snap      *tree.Tree // from the leader, on its way to the disk
@@ -51,7 +52,7 @@ type owedSync struct {
 
 func (q *quorum) reset() {
 	q.opening, q.checking = make(map[proto.SessionID]*Conn), make(map[proto.SessionID]*Conn)
-	q.syncs, q.asked, q.owed = nil, nil, nil
+	q.syncs, q.asked, q.owed, q.through = nil, nil, nil, make(map[proto.SessionID]int64)
 }
 
 // lastZxid is the position that clients are shown: the tree's, or the start of the epoch
@@ -322,6 +323,16 @@ func (r *Replica) stopServing(now Now) {
 	r.tickQuorum(now)
 }
 
+// waits says whether a request waits for the leader, or for one to be found.
+func (c *Conn) waits() bool {
+	for i := c.requests.head; i < len(c.requests.items); i++ {
+		if c.requests.items[i].wait != waitTurn {
+			return true
+		}
+	}
+	return false
+}
+
 // inFlight says whether a request has been sent on and not been answered.
 func (c *Conn) inFlight() bool {
 	for i := c.requests.head; i < len(c.requests.items); i++ {
@@ -342,8 +353,9 @@ func (r *Replica) startServing(now Now) {
 				r.abort(c)
 				continue
 			}
-			if same && c.inFlight() {
-				// The leader is still the old one, and may have the request still.
+			if same && c.inFlight() || r.zab.ThroughMaster() && c.waits() {
+				// The leader is still the old one, and may have the request still; or the leader
+				// cannot tell that the client has gone to another observer of the same follower.
 				r.abort(c)
 				continue
 			}

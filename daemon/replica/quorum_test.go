@@ -302,7 +302,7 @@ func TestNoSessionIDTwice(t *testing.T) {
 // TestNothingIsDoneForAClosingSession: what comes for a session whose end is under way is
 // refused, as it will be done after the end.
 func TestNothingIsDoneForAClosingSession(t *testing.T) {
-	g := newTrio(t, newTestTree())
+	g := newMember(t, newTestTree())
 	l := g.lead(1)
 	session := proto.SessionID(2<<56 | 1)
 	g.request(l, session, 0, proto.OpCreateSession, jute.AppendInt(nil, 4000))
@@ -328,7 +328,7 @@ func TestShownPosition(t *testing.T) {
 	session := proto.SessionID(3<<56 | 1)
 	h := proto.TxnHeader{Zxid: 1, Type: proto.OpCreateSession, Session: session}
 	tr.Apply(&proto.Txn{TxnHeader: h, Timeout: 10_000}, &res)
-	g := newTrioFrom(t, tr, zab.Recovered{Hard: zab.HardState{Accepted: 6, Current: 6}})
+	g := newMemberFrom(t, tr, zab.Recovered{Hard: zab.HardState{Accepted: 6, Current: 6}})
 	g.lead(7)
 	c := &replica.Conn{Owner: "c", IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
 	g.r.Connect(g.now, c)
@@ -340,5 +340,49 @@ func TestShownPosition(t *testing.T) {
 	g.ask(c, 1, proto.OpExists, jute.AppendBool(jute.AppendString(nil, "/"), false))
 	if b := g.out[c]; len(b) < 20 || proto.Zxid(jute.Long(b[8:])) != 7<<32 {
 		t.Errorf("shown is %x", b)
+	}
+}
+
+// observer has an observer come to this follower.
+func (g *member) observer(id int64) *zab.Link {
+	g.t.Helper()
+	l := &zab.Link{Master: true}
+	g.r.LinkUp(g.now, l, false)
+	info := proto.LearnerInfo{ID: id, Version: proto.LearnerVersion}
+	g.packet(l, proto.PacketObserverInfo, 0, info.Append(nil))
+	g.packet(l, proto.PacketAckEpoch, 0, jute.AppendInt(nil, 0))
+	g.packet(l, proto.PacketAck, proto.Zxid(g.r.Status().Quorum.Epoch<<32), nil)
+	if sent := g.sent[l]; len(sent) == 0 || sent[len(sent)-1].Type != proto.PacketUpToDate {
+		g.t.Fatalf("the observer is sent %v", sent)
+	}
+	return l
+}
+
+// TestClientMovesBetweenObservers: the leader cannot tell through which of a follower's observers
+// a session comes, so the follower holds back what the client left behind at the former one.
+func TestClientMovesBetweenObservers(t *testing.T) {
+	g := newMember(t, newTestTree())
+	leader := g.follow(1, 0)
+	first, second := g.observer(4), g.observer(5)
+	const id = proto.SessionID(0x400000000000001)
+	forwarded := func() (n int) {
+		for _, p := range g.sent[leader] {
+			if p.Type == proto.PacketRequest {
+				n++
+			}
+		}
+		return n
+	}
+	g.request(first, id, 1, proto.OpCreate, createBody("/a"))
+	if n := forwarded(); n != 1 {
+		t.Fatalf("%d requests were sent on before the client moved", n)
+	}
+	question := jute.AppendInt(jute.AppendLong(nil, int64(id)), 10_000)
+	g.packet(second, proto.PacketRevalidate, -1, question)
+	g.packet(leader, proto.PacketRevalidate, -1, jute.AppendBool(jute.AppendLong(nil, int64(id)), true))
+	g.request(second, id, 3, proto.OpCreate, createBody("/c"))
+	g.request(first, id, 2, proto.OpCreate, createBody("/b"))
+	if n := forwarded(); n != 2 {
+		t.Errorf("%d requests were sent on, and what came late should not be", n)
 	}
 }

@@ -48,3 +48,8 @@ func (p *Peer) observe(leader int64) {
 	e.observed++
 	p.effects.Dial, p.effects.Master = f.dialled, f.dialled != leader
 }
+
+// ThroughMaster says whether this server is an observer of a follower.
+func (p *Peer) ThroughMaster() bool {
+	return p.role == proto.Observing && p.following.dialled != p.following.leader
+}
