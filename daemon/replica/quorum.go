@@ -41,6 +41,7 @@ type quorum struct {
 type question struct {
 	session proto.SessionID
 	conn    *Conn
+	xid     int32 // of a sync, which may be answered before: by a commit of what was asked behind it
 	link    *zab.Link
 }
 
@@ -241,8 +242,9 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		return nil
 	}
 	if i > c.requests.head {
-		// A sync before it was asked of a leader that is gone. What that leader had committed
-		// by then is below this transaction, and so it is applied.
+		// A sync before it was asked of a leader that is gone, or that tells of all that has
+		// been committed before it answers. What was committed when the leader was asked is
+		// below this transaction, and so it is applied.
 		for j := range c.requests.items[c.requests.head:i] {
 			c.requests.items[c.requests.head+j].wait = waitTurn
 		}
@@ -479,7 +481,7 @@ func (r *Replica) sync(now Now, c *Conn, it *item, body []byte) {
 		}
 	case r.forward(c.session.id, it, body):
 		it.wait, it.zxid = waitSync, 0
-		r.quorum.syncs = append(r.quorum.syncs, question{conn: c})
+		r.quorum.syncs = append(r.quorum.syncs, question{conn: c, xid: it.xid})
 	default:
 		it.wait = waitHeld
 	}
@@ -496,14 +498,14 @@ func (r *Replica) synced(now Now) {
 	if len(q.syncs) == 0 {
 		return
 	}
-	c, l := q.syncs[0].conn, q.syncs[0].link
+	c, xid, l := q.syncs[0].conn, q.syncs[0].xid, q.syncs[0].link
 	q.syncs = q.syncs[1:]
 	if l != nil {
 		r.zab.Send(l, &proto.Packet{Type: proto.PacketSync})
 		return
 	}
 	for i := c.requests.head; i < len(c.requests.items); i++ {
-		if it := &c.requests.items[i]; it.wait == waitSync {
+		if it := &c.requests.items[i]; it.wait == waitSync && it.xid == xid {
 			it.wait = waitTurn
 			r.drain(now, c)
 			return

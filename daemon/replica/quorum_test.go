@@ -221,13 +221,58 @@ func TestPromisesEndWithTheLeadership(t *testing.T) {
 	}
 }
 
+// serve has a leader create the session of a client that came to this follower.
+func (g *member) serve(l *zab.Link, zxid proto.Zxid) (*replica.Conn, proto.SessionID) {
+	c := g.client(10_000)
+	asked := g.sent[l][len(g.sent[l])-1]
+	h := proto.TxnHeader{Zxid: zxid, Type: proto.OpCreateSession, Session: proto.SessionID(jute.Long(asked.Data))}
+	g.commit(l, &proto.Txn{TxnHeader: h, Timeout: 10_000})
+	delete(g.out, c)
+	return c, h.Session
+}
+
+// commit has the leader propose and commit a transaction.
+func (g *member) commit(l *zab.Link, txn *proto.Txn) {
+	g.packet(l, proto.PacketProposal, txn.Zxid, txn.Append(nil))
+	g.packet(l, proto.PacketCommit, txn.Zxid, nil)
+}
+
+// TestAnswersOfSyncs: a leader that commits several transactions at once tells of them all
+// before it answers a sync between them. The sync is answered in its turn, and the leader's
+// answer, when it comes, is not taken for that to a later sync.
+func TestAnswersOfSyncs(t *testing.T) {
+	g := newMember(t, newTestTree())
+	l := g.follow(1, 0)
+	c, session := g.serve(l, proto.MakeZxid(1, 1))
+	path := jute.AppendString(nil, "/")
+	g.ask(c, 1, proto.OpSync, path)
+	g.ask(c, 2, proto.OpCreate, createBody("/none/x"))
+	g.ask(c, 3, proto.OpSync, path)
+	h := proto.TxnHeader{Session: session, Cxid: 2, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
+	g.commit(l, &proto.Txn{TxnHeader: h, Err: proto.ErrNoNode})
+	replies := func() (xids []int32) {
+		for b := g.out[c]; len(b) > 0; {
+			d := jute.NewDecoder(b)
+			xids = append(xids, jute.Int(d.Buffer()))
+			b = d.Rest()
+		}
+		return xids
+	}
+	for i, want := range []int{2, 2, 3} {
+		if got := replies(); len(got) != want {
+			t.Fatalf("after %d answers of the leader there are the replies %v", i, got)
+		}
+		g.packet(l, proto.PacketSync, 0, nil)
+	}
+}
+
 // TestClientThatHasMovedOn: a client has gone to another server and had something done
 // there. What it had asked for before through this one is not sent to the next leader.
 func TestClientThatHasMovedOn(t *testing.T) {
 	for _, cxid := range []int32{1, 5} {
 		g := newMember(t, newTestTree())
 		l := g.follow(1, 0)
-		c := g.client(10_000)
+		c, session := g.serve(l, proto.MakeZxid(1, 1))
 		requests := func(l *zab.Link) (all []proto.Packet) {
 			for _, p := range g.sent[l] {
 				if p.Type == proto.PacketRequest {
@@ -236,18 +281,13 @@ func TestClientThatHasMovedOn(t *testing.T) {
 			}
 			return all
 		}
-		h := proto.TxnHeader{Zxid: proto.MakeZxid(1, 1), Type: proto.OpCreateSession}
-		h.Session = proto.SessionID(jute.Long(requests(l)[0].Data))
-		created := proto.Txn{TxnHeader: h, Timeout: 10_000}
-		g.packet(l, proto.PacketProposal, h.Zxid, created.Append(nil))
-		g.packet(l, proto.PacketCommit, h.Zxid, nil)
 		g.ask(c, 2, proto.OpCreate, createBody("/x"))
 		if n := len(requests(l)); n != 2 || !c.Open() {
 			t.Fatalf("%d requests were sent on", n)
 		}
 		g.r.LinkDown(g.now, l, "test")
 		g.effects()
-		h = proto.TxnHeader{Session: h.Session, Cxid: cxid, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
+		h := proto.TxnHeader{Session: session, Cxid: cxid, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
 		done := proto.Txn{TxnHeader: h, Err: proto.ErrNoNode}
 		l = g.followWith(2, h.Zxid, done.Append(nil))
 		if sent := len(requests(l)); (cxid == 5) != (sent == 0) || c.Open() != (cxid == 1) {
