@@ -14,7 +14,7 @@ import (
 var (
 	seeds = flag.Uint64("seeds", 100, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
-	trace = flag.Bool("tell", false, "print what happened in a run that fails")
+	trace = flag.Bool("show", false, "print what happened in a run that fails")
 )
 
 // TestSeeds runs as many seeds at a time as -parallel says.
@@ -42,7 +42,7 @@ func TestSeeds(t *testing.T) {
 					for _, line := range r.Trace {
 						t.Log(line)
 					}
-					t.Errorf("%v\nagain: go test ./daemon/sim -v -run TestSeeds -first %d -seeds 1 -tell", r, seed)
+					t.Errorf("%v\nagain: go test ./daemon/sim -v -run TestSeeds -first %d -seeds 1 -show", r, seed)
 				}
 				mu.Unlock()
 			}
