@@ -232,7 +232,7 @@ func (e *end) inspectLeader(p *proto.Packet) {
 			w.history.begins(s, p.Zxid.Epoch64())
 		}
 	case proto.PacketTrunc:
-		if !e.peer.s.disk.has(p.Zxid) && e.peer.life == e.peer.s.life {
+		if !e.peer.s.disk.had(p.Zxid) && e.peer.life == e.peer.s.life {
 			w.violated("server %d has server %d cut its log at %v, which that does not have", s.id, e.peer.s.id, p.Zxid)
 		}
 	case proto.PacketUpToDate:

@@ -14,6 +14,7 @@ import (
 var (
 	seeds = flag.Uint64("seeds", 100, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
+	local = flag.Bool("local", false, "half of the runs begin with local sessions")
 	trace = flag.Bool("show", false, "print what happened in a run that fails")
 )
 
@@ -35,7 +36,7 @@ func TestSeeds(t *testing.T) {
 				if seed >= *first+*seeds {
 					return
 				}
-				r := sim.Run(seed, sim.Options{Trace: *trace})
+				r := sim.Run(seed, sim.Options{Trace: *trace, Local: *local})
 				mu.Lock()
 				total.Add(r)
 				if r.Err != nil && !failed.Swap(true) {
