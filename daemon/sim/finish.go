@@ -98,6 +98,9 @@ func (w *world) compareModel(t *tree.Tree) {
 	}
 }
 
+// foreignEpoch is the epoch of those who are in the majority.
+const foreignEpoch = 3
+
 // foreignHistory gives a server the log of an epoch that none of the others has heard of,
 // as a backup that was brought back would, and the others a later epoch.
 func (w *world) foreignHistory() {
@@ -114,7 +117,7 @@ func (w *world) foreignHistory() {
 		for i := uint32(1); i <= common; i++ {
 			log(s, z(1, i))
 		}
-		s.disk.hard.Accepted, s.disk.hard.Current = 3, 3
+		s.disk.hard.Accepted, s.disk.hard.Current = foreignEpoch, foreignEpoch
 		switch s {
 		case stranger:
 			s.disk.hard.Accepted, s.disk.hard.Current = 2, 2

@@ -254,7 +254,8 @@ func (h *history) commit(s *server, z proto.Zxid) {
 	if z != last+1 && (z.Epoch() <= last.Epoch() || z.Counter() != 1) {
 		w.violated("server %d commits %v after %v", s.id, z, last)
 	}
-	if most := w.shape.epochSize; most != 0 && z.Counter() > most {
+	before := w.shape.foreign && z.Epoch64() <= foreignEpoch // brought along
+	if most := w.shape.epochSize; most != 0 && z.Counter() > most && !before {
 		w.violated("server %d commits %v in an epoch of %d", s.id, z, most)
 	}
 	if !w.config.HasQuorum(func(id int64) bool { return w.server(id).disk.had(z) }) {

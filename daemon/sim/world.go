@@ -201,7 +201,8 @@ func (r *Report) String() string {
 // Counts tells how much happened.
 func (r *Report) Counts() string {
 	return fmt.Sprintf("%d steps, %d leaders, %d crashes, %d snapshots, %d transactions, %d acknowledged, %d reads, "+
-		"%d events, %d expired, %d damaged, %d healed", r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events,
+		"%d events, %d expired, %d damaged, %d healed",
+		r.Steps, r.Leaders, r.Crashes, r.Snaps, r.Committed, r.Acked, r.Reads, r.Events,
 		r.Expired, r.Damages, r.Healed)
 }
 
