@@ -54,6 +54,16 @@ func (r *Replica) upgrade(now Now, c *Conn) {
 	}
 }
 
+// holdsUpgrade says whether the creation of the connection's session has not been sent on yet.
+func (c *Conn) holdsUpgrade() bool {
+	for i := c.requests.head; i < len(c.requests.items); i++ {
+		if it := &c.requests.items[i]; it.op == proto.OpCreateSession && it.wait == waitHeld {
+			return true
+		}
+	}
+	return false
+}
+
 // upgraded goes on with the connection of a session that has become global.
 func (r *Replica) upgraded(now Now, c *Conn) {
 	if it := c.requests.first(); it.op == proto.OpCreateSession && it.wait == waitTxn {

@@ -402,6 +402,11 @@ func (r *Replica) resend(now Now, c *Conn) {
 		if r.req.DecodeBody(body) != nil {
 			panic("replica: a request that was held does not decode")
 		}
+		if r.cfg.Upgrading && r.mustUpgrade(c.session, it) {
+			// What was to make the session global went with an earlier connection.
+			r.abort(c)
+			return
+		}
 		r.start(now, c, it, body)
 	}
 	r.drain(now, c)

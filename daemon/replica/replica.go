@@ -106,6 +106,9 @@ func (r *Replica) retire(c *Conn) {
 	}
 	c.phase = phaseClosed
 	r.tree.DropWatcher(c.watcher)
+	if c.session != nil && c.session.local && c.holdsUpgrade() {
+		c.session.upgrading = false
+	}
 	r.stats.Outstanding -= int64(c.requests.len())
 	c.requests = fifo{}
 	c.hello = nil

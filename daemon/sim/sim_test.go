@@ -14,7 +14,7 @@ import (
 var (
 	seeds = flag.Uint64("seeds", 100, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
-	local = flag.Bool("local", false, "half of the runs begin with local sessions")
+	local = flag.Bool("local", false, "the runs begin with local sessions")
 	trace = flag.Bool("show", false, "print what happened in a run that fails")
 )
 

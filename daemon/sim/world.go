@@ -11,7 +11,7 @@ import (
 // Options shape a run; everything else follows from the seed.
 type Options struct {
 	Trace bool // keep what happened
-	Local bool // half of the runs begin with local sessions
+	Local bool // the runs begin with local sessions
 }
 
 // Report is what a run found.
