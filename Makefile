@@ -13,7 +13,7 @@ SEEDS    ?= 2000
 FIRST    ?= 1
 PARALLEL ?= $(shell nproc)
 
-.PHONY: help build run test race lint vuln fuzz bench docs pkg deb rpm test-packages bench-ensemble test-interop test-ensemble test-mixed sim clean
+.PHONY: help build run test race lint vuln fuzz bench docs pkg deb rpm test-packages bench-ensemble bench-snap test-interop test-ensemble test-mixed sim clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench: build ## measure zkd and Debian's Java ZooKeeper side by side
 
 bench-ensemble: build ## measure ensembles of three servers side by side
 	cmd/zkbench/ensemble.sh
+
+bench-snap: build ## measure how an empty server joins a large ensemble, side by side
+	cmd/zkbench/snap.sh
 
 NFPM = $(TOOLS)/nfpm
 $(NFPM):

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 rounds=${ROUNDS:-3} time=${TIME:-5s} dir=$PWD/build/bench
 bench=build/zkbench
 prepare() { # name, port: makes an empty directory and its configuration; sets port and command
-  rm -rf "$dir/$1"; mkdir -p "$dir/$1/data"; port=$2
+  rm -rf "${dir:?}/$1"; mkdir -p "$dir/$1/data"; port=$2
   cat > "$dir/$1/zoo.cfg" <<CFG
 tickTime=2000
 dataDir=$dir/$1/data
@@ -40,7 +40,7 @@ stop() { kill "$pid"; wait "$pid" 2>/dev/null || true; }
 trap 'kill "${pid:-}" 2>/dev/null || true' EXIT
 each() { # label, arguments of zkbench
   label=$1; shift
-  for r in $(seq "$rounds"); do
+  for _ in $(seq "$rounds"); do
     for s in java zkd; do
       start $s $([ $s = java ] && echo 21810 || echo 21811)
       printf '%-12s %-5s ' "$label" "$s"
@@ -71,9 +71,9 @@ each read1x1   reads --conns 1 --window 1 --time "$time"
 each write1x1  writes --conns 1 --window 1 --time "$time"
 each children  children --conns 16 --size 0 --time "$time"
 each sessions  sessions --conns 64 --time "$time"
-each fanout    fanout --nodes 8000 --time 2s
-each reconnect reconnect --nodes 8000
-each idle      idle --nodes 8000 --time 12s
+each fanout    fanout --nodes 10000 --time 2s
+each reconnect reconnect --nodes 10000
+each idle      idle --nodes 10000 --time 12s
 each load      load --nodes 1000000
 restarts --nodes 1000000
 each disk      disk --ops 5000000
