@@ -47,7 +47,7 @@ $(VULN):
 vuln: $(VULN) ## look for known vulnerabilities in what is used; asks Go's database of them
 	$(VULN) ./...
 
-fuzz: ## fuzz every decoder for FUZZTIME each
+fuzz: ## fuzz every decoder for FUZZTIME each, which may be a number of inputs, as 20000x
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p || exit 1; done; done
 

@@ -96,7 +96,7 @@ func Import(from Dirs, to store.Options, o Options, allowed func(*Report) error)
 const slice = 8192
 
 func fillWith(t *tree.Tree, b *store.ImageBatch, flush func() error) error {
-	t.Cut(b)
+	t.CutWhole(b)
 	for {
 		done := t.Drain(slice)
 		if err := flush(); err != nil || done {
