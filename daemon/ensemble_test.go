@@ -155,6 +155,9 @@ func (e *trio) word(i int, word string) string {
 func (e *trio) mode(i int) string {
 	_, mode, _ := strings.Cut(e.word(i, "srvr"), "Mode: ")
 	mode, _, _ = strings.Cut(mode, "\n")
+	if mode == "looking" { // that is none yet
+		return ""
+	}
 	return mode
 }
 

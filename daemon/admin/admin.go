@@ -224,13 +224,15 @@ func (w *Words) srvr(b *strings.Builder, clients bool) {
 	}
 }
 
-// Mode is Apache's word for what a server is.
+// Mode is Apache's word for what a server is. One that has chosen a leader and is not yet
+// synchronized with it does not serve, and still counts as looking for one.
 func Mode(s *replica.Status) string {
 	switch {
 	case s.Solo:
 		return "standalone"
 	case s.ReadOnly:
 		return "read-only"
+	case !s.Serving:
 	case s.Role == proto.Leading:
 		return "leader"
 	case s.Role == proto.Following:

@@ -206,8 +206,17 @@ func (c *cluster) start() {
 	c.awaitAll()
 }
 
-// mode is what a server says of its role.
+// mode is what a server says of its role; it is empty for one that does not serve.
 func (p *process) mode() string {
+	mode := p.role()
+	if mode == "looking" {
+		return ""
+	}
+	return mode
+}
+
+// role is what a server says of itself, "looking" included, which Apache's do not say.
+func (p *process) role() string {
 	for line := range strings.Lines(p.word("srvr")) {
 		if mode, ok := strings.CutPrefix(line, "Mode: "); ok {
 			return strings.TrimSpace(mode)

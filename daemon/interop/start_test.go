@@ -23,7 +23,7 @@ func TestEnsembleStartsOneAfterAnother(t *testing.T) {
 	}()
 	modes := func(n int) (all []string) {
 		for _, p := range c.servers[:n] {
-			all = append(all, p.mode())
+			all = append(all, p.role())
 		}
 		return all
 	}
