@@ -17,6 +17,7 @@ func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 	c.phase = phaseOpening
 	r.quorum.checking[id] = c
 	r.quorum.asked = append(r.quorum.asked, question{session: id})
+	r.quorum.through[id] = r.cfg.ServerID
 	data := jute.AppendInt(jute.AppendLong(nil, int64(id)), int32(c.timeout))
 	r.zab.ToLeader(&proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: data})
 }
@@ -29,13 +30,7 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	if i := slices.IndexFunc(q.asked, func(o question) bool { return o.session == id }); i >= 0 {
 		l := q.asked[i].link
 		q.asked = slices.Delete(q.asked, i, i+1)
-		if valid {
-			r.quorum.through[id] = r.cfg.ServerID
-		}
 		if l != nil {
-			if valid {
-				r.quorum.through[id] = l.Peer()
-			}
 			if s := r.sessions.byID[id]; valid && s != nil && s.conn != nil {
 				r.abort(s.conn) // the client is with the observer now
 			}
@@ -81,6 +76,7 @@ func (r *Replica) relay(l *zab.Link, p *proto.Packet) {
 	switch q := (question{session: id, link: l}); {
 	case p.Type == proto.PacketRevalidate:
 		r.quorum.asked = append(r.quorum.asked, q)
+		r.quorum.through[id] = l.Peer()
 	case syncs:
 		r.quorum.syncs = append(r.quorum.syncs, q)
 	}

@@ -294,6 +294,7 @@ func (r *Replica) changeRole(now Now) {
 	q.serving, q.leads = serving, leads
 	if serving {
 		r.endReadOnly()
+		r.dropUnborn()
 		r.sessions.become(now, !leads)
 		r.startServing(now)
 	}
@@ -343,6 +344,17 @@ func (c *Conn) inFlight() bool {
 		}
 	}
 	return false
+}
+
+// dropUnborn forgets sessions that a former leader called valid while their creation was under way,
+// where that has not become history. Their connections are closed when the role begins.
+func (r *Replica) dropUnborn() {
+	for _, id := range r.sessions.ids() {
+		s := r.sessions.byID[id]
+		if _, born := r.tree.Session(id); !born && !s.local {
+			r.sessions.remove(s)
+		}
+	}
 }
 
 // startServing begins a role: what had to wait goes on.

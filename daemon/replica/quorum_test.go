@@ -419,10 +419,35 @@ func TestClientMovesBetweenObservers(t *testing.T) {
 	}
 	question := jute.AppendInt(jute.AppendLong(nil, int64(id)), 10_000)
 	g.packet(second, proto.PacketRevalidate, -1, question)
+	g.request(first, id, 2, proto.OpCreate, createBody("/b")) // may be older than what was done elsewhere
 	g.packet(leader, proto.PacketRevalidate, -1, jute.AppendBool(jute.AppendLong(nil, int64(id)), true))
-	g.request(second, id, 3, proto.OpCreate, createBody("/c"))
-	g.request(first, id, 2, proto.OpCreate, createBody("/b"))
+	g.request(second, id, 5, proto.OpCreate, createBody("/c"))
+	g.request(first, id, 3, proto.OpCreate, createBody("/d"))
 	if n := forwarded(); n != 2 {
 		t.Errorf("%d requests were sent on, and what came late should not be", n)
+	}
+}
+
+// TestSessionThatWasNeverBorn: a leader calls a session valid while its creation is under way, as
+// that of a local session which becomes global. The leader goes, and the creation with it.
+func TestSessionThatWasNeverBorn(t *testing.T) {
+	g := newMember(t, newTestTree())
+	leader := g.follow(1, 0)
+	const id = proto.SessionID(0x100000000000001)
+	c := &replica.Conn{Owner: "c", IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+	g.r.Connect(g.now, c)
+	password := id.Password()
+	req := proto.ConnectRequest{Timeout: 10_000, Session: id, Password: password[:]}
+	g.r.Input(g.now, c, req.Append(nil))
+	g.effects()
+	g.packet(leader, proto.PacketRevalidate, -1, jute.AppendBool(jute.AppendLong(nil, int64(id)), true))
+	if c.Session() != id || !c.Open() {
+		t.Fatal("the client has not got its session")
+	}
+	g.r.LinkDown(g.now, leader, "test")
+	g.effects()
+	g.lead(2)
+	if c.Open() || g.r.Status().Sessions != 0 {
+		t.Errorf("connection open: %v; %d sessions that nobody has created", c.Open(), g.r.Status().Sessions)
 	}
 }
