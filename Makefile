@@ -92,7 +92,7 @@ docs: ## write the documents that are generated
 	$(GO) run ./docs/generate
 
 test-interop: build ## test with real clients and against the Java server; installs what it needs
-	daemon/interop/run.sh
+	daemon/interop/run.sh -skip '^Test(Ensemble|Mixed)'
 
 test-ensemble: build ## kill, stop and cut off servers of real ensembles, as root; installs what it needs; TESTS=part of a name
 	daemon/interop/ensemble.sh -run '^TestEnsemble.*$(TESTS)' -v
