@@ -72,7 +72,7 @@ func newShape(w *world) shape {
 	if list := hierarchies[s.voters]; len(list) > 0 && w.chance(12) {
 		s.groups = list[w.rnd.IntN(len(list))]
 	}
-	s.lazy, s.local = w.chance(25), w.chance(10) || w.opt.Local
+	s.lazy, s.local = w.chance(25), w.opt.Local
 	if w.chance(15) {
 		s.epochSize = uint32(w.between(3, 150))
 	}
