@@ -160,3 +160,23 @@ func TestTooFewWhole(t *testing.T) {
 		t.Fatal("it does not say, once, that nobody can be elected")
 	}
 }
+
+// TestHealingServerEndsItsOldLink: a server that heals has lost its connection as a follower and is
+// an observer again, which may have to cut what it acknowledged there. Nothing of that counts then.
+func TestHealingServerEndsItsOldLink(t *testing.T) {
+	g, old := led(t, members(t, 3, 0), Recovered{Hard: HardState{4, 4}})
+	g.durable(1)
+	g.ackEpoch(old, 0, 4)
+	g.durable(1)
+	g.packet(old, proto.PacketAck, z(5, 0), nil)
+	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 1), Type: proto.OpError}})
+	g.now += 2 * g.p.cfg.TickTime
+	join(g, ^old.id, proto.PacketObserverInfo, 4)
+	if !old.closed {
+		t.Fatal("the connection as a follower stays")
+	}
+	g.packet(old, proto.PacketAck, z(5, 1), nil)
+	if g.p.committed() == z(5, 1) {
+		t.Fatal("what was acknowledged there counts")
+	}
+}

@@ -152,11 +152,14 @@ func (p *Peer) learnerInfo(l *Link, packet *proto.Packet) {
 }
 
 // takeOver lets a learner take the place of an older connection with its id; but one that
-// was heard of just now is not the one that has come back.
+// was heard of just now is not the one that has come back. A server that heals comes as an observer
+// of another id, and what that has it cut may be what its connection as a follower acknowledged.
 func (p *Peer) takeOver(l *Link, id int64) bool {
 	for _, other := range p.leading.links {
 		switch {
-		case other == l || other.id != id || other.closed:
+		case other == l || other.id != id && other.id != ^id || other.closed:
+		case id >= 0 && other.id == ^id:
+			p.hangUp(other, "it comes back as a follower")
 		case other.stage == stageActive && p.now-other.heard < p.cfg.TickTime:
 			p.refuse(l, fmt.Sprintf("server %d is connected already; every server needs an id of its own", id))
 			return false

@@ -279,6 +279,11 @@ func (p *Peer) leave(reason string) {
 	}
 	p.effects.Dial, p.effects.Dialling, p.effects.Master = 0, true, false
 	p.slowDown()
+	if p.lost && p.role == proto.Following {
+		// What it acknowledged may yet be counted, and must not be cut before: a leader of Apache's
+		// does not know that the observer that comes next is the same server.
+		p.election.notUntil = max(p.election.notUntil, p.now+p.init()+p.sync()+p.cfg.TickTime)
+	}
 	if p.role == proto.Observing && !p.lost {
 		p.election.notUntil = max(p.election.notUntil, p.now+p.cfg.ObserverPause)
 	}
