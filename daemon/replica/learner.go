@@ -16,7 +16,7 @@ func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 	}
 	c.phase = phaseOpening
 	r.quorum.checking[id] = c
-	r.quorum.asked = append(r.quorum.asked, question{session: id})
+	r.quorum.asked = append(r.quorum.asked, question{session: id, conn: c})
 	r.quorum.through[id] = r.cfg.ServerID
 	data := jute.AppendInt(jute.AppendLong(nil, int64(id)), int32(c.timeout))
 	r.zab.ToLeader(&proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: data})
@@ -27,8 +27,10 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	d := jute.NewDecoder(p.Data)
 	id, valid := proto.SessionID(d.Long()), d.Bool()
 	q := &r.quorum
+	var of *Conn
 	if i := slices.IndexFunc(q.asked, func(o question) bool { return o.session == id }); i >= 0 {
 		l := q.asked[i].link
+		of = q.asked[i].conn
 		q.asked = slices.Delete(q.asked, i, i+1)
 		if l != nil {
 			if s := r.sessions.byID[id]; valid && s != nil && s.conn != nil {
@@ -39,6 +41,9 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 		}
 	}
 	c := r.quorum.checking[id]
+	if of != c {
+		return // asked for an earlier connection: the leader has yet to be asked for this one
+	}
 	delete(r.quorum.checking, id)
 	if d.Err() != nil || c == nil || c.phase != phaseOpening {
 		return

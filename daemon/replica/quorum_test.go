@@ -451,3 +451,31 @@ func TestSessionThatWasNeverBorn(t *testing.T) {
 		t.Errorf("connection open: %v; %d sessions that nobody has created", c.Open(), g.r.Status().Sessions)
 	}
 }
+
+// TestAnswerForAnEarlierConnection: a client comes twice, so the leader is asked twice. Its answer for
+// the first connection says nothing of the second, who may have been elsewhere by the time of its own.
+func TestAnswerForAnEarlierConnection(t *testing.T) {
+	g := newMember(t, newTestTree())
+	leader := g.follow(1, 0)
+	const id = proto.SessionID(0x100000000000001)
+	password := id.Password()
+	req := proto.ConnectRequest{Timeout: 10_000, Session: id, Password: password[:]}
+	connect := func() *replica.Conn {
+		c := &replica.Conn{Owner: "c", IDs: []proto.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+		g.r.Connect(g.now, c)
+		g.r.Input(g.now, c, req.Append(nil))
+		g.effects()
+		return c
+	}
+	connect()
+	c := connect()
+	for i := range 2 {
+		if c.Session() != 0 {
+			t.Fatalf("the connection has its session after %d answers", i)
+		}
+		g.packet(leader, proto.PacketRevalidate, -1, jute.AppendBool(jute.AppendLong(nil, int64(id)), true))
+	}
+	if c.Session() != id {
+		t.Fatal("the connection has no session")
+	}
+}
