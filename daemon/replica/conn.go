@@ -141,6 +141,16 @@ func (f *fifo) len() int { return len(f.items) - f.head }
 
 func (f *fifo) first() *item { return &f.items[f.head] }
 
+// any says whether there is an item for which is holds.
+func (f *fifo) any(is func(*item) bool) bool {
+	for i := f.head; i < len(f.items); i++ {
+		if is(&f.items[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // push adds an item; frame, which may be nil, is copied.
 func (f *fifo) push(it item, frame []byte) {
 	if f.head > keepItems && f.head > len(f.items)/2 {

@@ -56,12 +56,7 @@ func (r *Replica) upgrade(now Now, c *Conn) {
 
 // holdsUpgrade says whether the creation of the connection's session has not been sent on yet.
 func (c *Conn) holdsUpgrade() bool {
-	for i := c.requests.head; i < len(c.requests.items); i++ {
-		if it := &c.requests.items[i]; it.op == proto.OpCreateSession && it.wait == waitHeld {
-			return true
-		}
-	}
-	return false
+	return c.requests.any(func(it *item) bool { return it.op == proto.OpCreateSession && it.wait == waitHeld })
 }
 
 // upgraded goes on with the connection of a session that has become global.

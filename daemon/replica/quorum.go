@@ -328,22 +328,12 @@ func (r *Replica) stopServing(now Now) {
 
 // waits says whether a request waits for the leader, or for one to be found.
 func (c *Conn) waits() bool {
-	for i := c.requests.head; i < len(c.requests.items); i++ {
-		if c.requests.items[i].wait != waitTurn {
-			return true
-		}
-	}
-	return false
+	return c.requests.any(func(it *item) bool { return it.wait != waitTurn })
 }
 
 // inFlight says whether a request has been sent on and not been answered.
 func (c *Conn) inFlight() bool {
-	for i := c.requests.head; i < len(c.requests.items); i++ {
-		if w := c.requests.items[i].wait; w == waitTxn || w == waitSync {
-			return true
-		}
-	}
-	return false
+	return c.requests.any(func(it *item) bool { return it.wait == waitTxn || it.wait == waitSync })
 }
 
 // dropUnborn forgets sessions that a former leader called valid while their creation was under way,
