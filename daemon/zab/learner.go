@@ -174,7 +174,7 @@ func (p *Peer) resume(packet *proto.Packet) {
 		i := p.after(packet.Zxid)
 		if packet.Zxid < p.committed() || p.before(i) != packet.Zxid {
 			f.scratch = f.epoch
-			p.leave(fmt.Sprintf("history cannot be cut at %v, everything is needed anew", packet.Zxid))
+			p.again(fmt.Sprintf("history cannot be cut at %v, everything is needed anew", packet.Zxid))
 			return
 		}
 		if i < len(p.entries) {
@@ -183,6 +183,19 @@ func (p *Peer) resume(packet *proto.Packet) {
 		}
 	}
 	f.tentative = p.last()
+}
+
+// again greets the leader anew. A follower goes back to it without an election: the leader may
+// need it for its quorum, and as long as it does, no election could end with this leader.
+func (p *Peer) again(reason string) {
+	if p.role != proto.Following {
+		p.leave(reason)
+		return
+	}
+	f := p.following
+	p.hangUp(f.link, reason)
+	p.follow(proto.Following, f.leader)
+	p.following.rejoins = f.rejoins
 }
 
 // Snap takes a snapshot from the leader, which replaces everything once it is on disk.
