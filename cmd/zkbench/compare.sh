@@ -31,7 +31,7 @@ start() { # name, port: starts a server on an empty directory; sets pid too
   $command > "$dir/$1/log" 2>&1 &
   pid=$!
   for _ in $(seq 300); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port"; printf srvr >&3; grep -q Mode: <&3) 2>/dev/null; then return; fi
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port"; printf srvr >&3; timeout 2 grep -q Mode: <&3) 2>/dev/null; then return; fi
     sleep 0.1
   done
   echo "$1 does not answer" >&2; exit 1

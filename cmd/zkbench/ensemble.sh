@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${ROUNDS:-3} time=${TIME:-4s} dir=$PWD/build/bench3
 bench=build/zkbench pids=() list="" leader="" follower=""
-word() { (exec 3<>"/dev/tcp/127.0.0.1/$1"; printf srvr >&3; cat <&3) 2>/dev/null || true; }
+word() { (exec 3<>"/dev/tcp/127.0.0.1/$1"; printf srvr >&3; timeout 2 cat <&3) 2>/dev/null || true; }
 start() { # kind, first port: starts three servers on empty directories
   rm -rf "$dir/$1"; pids=() list=""
   for i in 1 2 3; do

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 nodes=${NODES:-1000000} rate=${RATE:-1000} rounds=${ROUNDS:-1} dir=$PWD/build/bench-snap
 bench=build/zkbench pids=()
-word() { (exec 3<>"/dev/tcp/127.0.0.1/$1"; printf srvr >&3; cat <&3) 2>/dev/null || true; }
+word() { (exec 3<>"/dev/tcp/127.0.0.1/$1"; printf srvr >&3; timeout 2 cat <&3) 2>/dev/null || true; }
 start() { # kind, first port, server
   local i=$3 home=$dir/$1/$3
   mkdir -p "$home/data"; echo "$i" > "$home/data/myid"
