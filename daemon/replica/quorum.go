@@ -315,7 +315,10 @@ func (r *Replica) stopServing(now Now) {
 	r.sessions.become(now, true)
 	for _, c := range r.conns {
 		switch {
-		case c == nil || !c.Open():
+		case c == nil:
+		case c.phase == phaseLast: // what it waits for would not be sent on again
+			r.abort(c)
+		case !c.Open():
 		case c.phase == phaseOpening && !q.leads && c.hello != nil:
 			r.holdAgain(now, c)
 		case c.phase == phaseOpening || q.leads && c.inFlight():
