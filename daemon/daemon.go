@@ -81,7 +81,10 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 	}
 	warnFiles(log)
 	notify := newNotifier(log)
-	if err := p.newServer(notify); err != nil {
+	if err := p.newServer(ctx, notify); err != nil {
+		if ctx.Err() != nil && errors.Is(err, store.ErrNoSpace) {
+			return nil // it was told to stop while it waited for space
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, p.store.Close()) }()
@@ -137,7 +140,7 @@ func (p *process) storeOptions() store.Options {
 }
 
 // newServer opens the store, recovers the tree, and binds the ports.
-func (p *process) newServer(notify *notifier) (err error) {
+func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 	schemes, err := p.schemes()
 	if err != nil {
 		return err
@@ -146,7 +149,7 @@ func (p *process) newServer(notify *notifier) (err error) {
 		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
 		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
 	}
-	l, err := p.load(options, notify)
+	l, err := p.loadInSpace(ctx, options, notify)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -19,6 +21,33 @@ type loaded struct {
 	tree   *tree.Tree
 	found  zab.Recovered
 	quorum *transport.Options
+}
+
+// spaceWait is how long a start waits for space on a full disk. It is less than systemd's
+// patience with a start, and so much that systemd may try again for ever.
+const (
+	spaceWait  = time.Minute
+	spaceEvery = time.Second
+)
+
+// loadInSpace is load, but waits a while for space if the disk is full, or until ctx ends.
+func (p *process) loadInSpace(ctx context.Context, options tree.Options, notify *notifier) (*loaded, error) {
+	began := time.Now()
+	for try := 0; ; try++ {
+		l, err := p.load(options, notify)
+		if !errors.Is(err, store.ErrNoSpace) || time.Since(began) > spaceWait {
+			return l, err
+		}
+		if try == 0 {
+			p.log.WithError(err).WithField("event", "disk-full").Error("The disk is full: the start waits for space")
+		}
+		notify.tell("Waiting for space on the disk of " + p.cfg.DataDir + " or " + p.cfg.DataLogDir)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(spaceEvery):
+		}
+	}
 }
 
 // load opens the store and reads what it holds. Where that is damaged a server of an

@@ -310,3 +310,36 @@ func TestDiskThatStaysFull(t *testing.T) {
 		t.Errorf("afterwards: up to %v, %v", last, err)
 	}
 }
+
+// TestStartOnAFullDisk opens an empty directory, and one with data, without space.
+func TestStartOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	fs := new(fullFS)
+	o := Options{ImageDir: dir, LogDir: dir, FS: fs, Log: quiet(), SegmentBytes: 8 << 10}
+	want := proto.Zxid(0)
+	for range 2 {
+		fs.full.Store(true)
+		for try := range 3 {
+			s, err := Open(o)
+			if err == nil {
+				s.Close()
+			}
+			if !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrDoubtful) {
+				t.Errorf("try %d to open: %v", try, err)
+			}
+		}
+		fs.full.Store(false)
+		s := openTest(t, o)
+		skip := func(proto.Zxid, []byte) error { return nil }
+		if err := errors.Join(s.Replay(0, skip), s.Append(batchOf(want+1, want+40, 300))); err != nil {
+			t.Fatal(err)
+		}
+		want += 40
+		if s.LastLogged() != want {
+			t.Errorf("up to %v, not %v", s.LastLogged(), want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -147,11 +147,14 @@ func (s *Store) Meters() Meters {
 }
 
 // Open locks the directories, checks what is in them, and gets ready to append.
-// Replay and LoadImage tell what was found.
+// Replay and LoadImage tell what was found. With ErrNoSpace it may be called again.
 func Open(o Options) (*Store, error) {
 	o.setDefaults()
 	s := &Store{opt: o, fs: o.FS, log: o.Log}
 	err := s.open()
+	if noSpace(err) && !errors.Is(err, ErrDoubtful) {
+		err = errors.Join(ErrNoSpace, err)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
