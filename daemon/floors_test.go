@@ -34,6 +34,7 @@ var floors = map[string]string{
 	"admin":     "ensemble meter proto replica tree",
 	"config":    "ensemble",
 	"client":    "jute proto",
+	"owner":     "",
 	".":         "admin auth cnxn config ensemble meter migrate proto replica server store transport tree zab",
 }
 

@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/zkd-project/zkd/daemon/config"
 	"github.com/zkd-project/zkd/daemon/migrate"
+	"github.com/zkd-project/zkd/daemon/owner"
 	"github.com/zkd-project/zkd/daemon/store"
 	"github.com/zkd-project/zkd/daemon/tree"
 	"github.com/zkd-project/zkd/daemon/zkfile"
@@ -86,7 +83,7 @@ func (g *globals) importCommand() *cobra.Command {
 }
 
 func importInto(s config.Storage, from migrate.Dirs, o migrate.Options, file string) (*migrate.Report, error) {
-	own := owners("zkd", s.DataDir, s.DataLogDir)
+	own := owner.Of("zkd", s.DataDir, s.DataLogDir)
 	to := migrate.Dirs{Data: s.DataDir}
 	id, hasID, err := from.ServerID()
 	if err != nil {
@@ -110,7 +107,7 @@ func importInto(s config.Storage, from migrate.Dirs, o migrate.Options, file str
 	if err == nil && hasID && !hadID {
 		err = place(filepath.Join(s.DataDir, zkfile.ServerID), fmt.Sprintf("%d\n", id))
 	}
-	return report, errors.Join(err, own.give())
+	return report, errors.Join(err, own.Give())
 }
 
 func (g *globals) exportCommand() *cobra.Command {
@@ -145,7 +142,7 @@ func (g *globals) exportCommand() *cobra.Command {
 		if to.Log != "" {
 			dirs = append(dirs, to.Log)
 		}
-		own := owners("zookeeper", dirs...)
+		own := owner.Of("zookeeper", dirs...)
 		for _, dir := range dirs {
 			if err := os.MkdirAll(dir, 0o750); err != nil {
 				return err
@@ -153,7 +150,7 @@ func (g *globals) exportCommand() *cobra.Command {
 		}
 		from := store.Options{ImageDir: s.DataDir, LogDir: s.DataLogDir, Log: quietLog()}
 		report, err := migrate.Export(from, to, moving(cmd))
-		if err := errors.Join(err, own.give()); err != nil {
+		if err := errors.Join(err, own.Give()); err != nil {
 			return err
 		}
 		how := fmt.Sprintf("in %s and a log of %d txns", report.Snapshot, report.Txns)
@@ -172,55 +169,5 @@ func (g *globals) tell(cmd *cobra.Command, r *migrate.Report, done, how string) 
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d znodes, %d sessions, zxid %v, epoch %d, digest %#x\n%s\n",
 		done, r.Znodes, r.Sessions, r.Zxid, r.Current, r.Digest, how)
-	return nil
-}
-
-// owner is who is to own what root writes into a directory.
-type owner struct {
-	dir      string
-	uid, gid int
-}
-
-type ownerList []owner
-
-// owners are those of directories; one that is not there yet is to be the service's user's.
-func owners(service string, dirs ...string) (list ownerList) {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	for _, dir := range dirs {
-		if st, err := os.Stat(dir); err == nil {
-			if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-				list = append(list, owner{dir, int(sys.Uid), int(sys.Gid)})
-			}
-		} else if u, err := user.Lookup(service); err == nil {
-			uid, _ := strconv.Atoi(u.Uid)
-			gid, _ := strconv.Atoi(u.Gid)
-			list = append(list, owner{dir, uid, gid})
-		}
-	}
-	return list
-}
-
-// give gives what belongs to root to the directory's owner.
-func (l ownerList) give() error {
-	for _, o := range l {
-		err := filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			st, err := d.Info()
-			if err != nil {
-				return err
-			}
-			if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid == 0 && o.uid != 0 {
-				return os.Lchown(path, o.uid, o.gid)
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
 	return nil
 }

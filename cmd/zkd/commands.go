@@ -13,6 +13,7 @@ import (
 
 	"github.com/zkd-project/zkd/daemon"
 	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/owner"
 )
 
 const defaultFile = "/etc/zkd/zoo.cfg"
@@ -115,8 +116,9 @@ func recoverCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		own := owner.Of("zkd", cfg.DataDir, cfg.DataLogDir)
 		zxid, err := daemon.Check(cfg, log, *accept)
-		if err != nil {
+		if err := errors.Join(err, own.Give()); err != nil {
 			return err
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), "The data are whole up to zxid", zxid)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zkd-project/zkd/daemon"
 )
 
@@ -319,5 +321,75 @@ func TestExitStatuses(t *testing.T) {
 				t.Errorf("no %q in the output", c.text)
 			}
 		})
+	}
+}
+
+// TestRecoverLeavesTheOwner has root check somebody else's data.
+func TestRecoverLeavesTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // who is not root owns what he makes
+	}
+	const uid = 54321
+	s := newService(t)
+	if err := errors.Join(os.Mkdir(s.dir, 0o700), os.Chown(s.dir, uid, uid)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "recover", "-c", s.file)
+	cmd.Env = append(os.Environ(), "ZKD_TEST_AS_DAEMON=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	n := 0
+	filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
+		if st, err := d.Info(); err == nil {
+			if n++; st.Sys().(*syscall.Stat_t).Uid != uid {
+				t.Errorf("%s belongs to %d", path, st.Sys().(*syscall.Stat_t).Uid)
+			}
+		}
+		return err
+	})
+	if n < 6 {
+		t.Errorf("%d files", n)
+	}
+}
+
+// TestStartWaitsForSpace starts on a full disk, which takes root to make.
+func TestStartWaitsForSpace(t *testing.T) {
+	s := newService(t)
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", s.dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skipf("a file system cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(s.dir, unix.MNT_DETACH) })
+	filler := filepath.Join(s.dir, "filler")
+	f, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1 << 20, 4 << 10, 1} {
+		for b, err := make([]byte, size), error(nil); err == nil; {
+			_, err = f.Write(b)
+		}
+	}
+	f.Close()
+	for _, end := range []syscall.Signal{syscall.SIGTERM, 0} {
+		s.start(0)
+		if n := s.anyNote(); !strings.HasPrefix(n["STATUS"], "Waiting for space on the disk of "+s.dir) {
+			t.Fatalf("a start on a full disk tells %v", n)
+		}
+		if end != 0 {
+			s.signal(end)
+			if c := s.code(); c != 0 {
+				t.Errorf("exit code %d of a start that is stopped", c)
+			}
+		}
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.note(); n["READY"] != "1" {
+		t.Fatalf("when there is space: %v", n)
 	}
 }
