@@ -140,7 +140,7 @@ func (r *Replica) sessionCreated(now Now, txn *proto.Txn, c *Conn) {
 	r.replay(now, c)
 }
 
-// replay takes up the requests that came while the session was being created.
+// replay takes up the requests that came before there was a session.
 func (r *Replica) replay(now Now, c *Conn) {
 	held := c.requests
 	r.stats.Outstanding -= int64(held.len())

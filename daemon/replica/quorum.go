@@ -387,6 +387,9 @@ func (r *Replica) takeHeld(now Now) {
 			frame := c.hello
 			c.phase, c.hello = phaseNew, nil
 			r.connect(now, c, frame)
+			if c.phase == phaseOpen { // at once, as nobody has to be asked
+				r.replay(now, c)
+			}
 		}
 	}
 }
