@@ -355,8 +355,8 @@ func (r *Replica) startServing(now Now) {
 	same := r.quorum.epoch == r.zab.EpochZxid()
 	r.quorum.epoch = r.zab.EpochZxid()
 	for _, c := range r.conns {
-		if c != nil && c.phase == phaseOpen {
-			if r.aloof() {
+		if c != nil && c.live() {
+			if r.aloof() || c.phase == phaseLast { // what that one waits for was not sent on
 				r.abort(c)
 				continue
 			}
