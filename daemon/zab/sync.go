@@ -25,7 +25,7 @@ func (p *Peer) synchronize(l *Link) {
 	case l.zxid != 0 && l.zxid.Epoch() == 0:
 		// It was on its own when it wrote that, as others were: equal zxids mean nothing.
 		p.sendSnap(l, end)
-	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && l.zxid <= p.epochZxid():
+	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && p.holdsStart(l.zxid.Epoch64(), i):
 		p.send(l, proto.PacketDiff, end, nil)
 		p.sendHistory(l, before, end)
 	case l.zxid < p.base:
@@ -39,6 +39,13 @@ func (p *Peer) synchronize(l *Link) {
 	}
 	p.send(l, proto.PacketNewLeader, p.epochZxid(), p.text)
 	l.zxid, l.commits, l.acksSince = end, end, p.now
+}
+
+// holdsStart says whether this history is known to hold what epoch began with, and so all of a
+// learner that stands at that epoch's start; entry i is the first one after it. A leader that never
+// was confirmed may have left a learner there with what nobody else has.
+func (p *Peer) holdsStart(epoch int64, i int) bool {
+	return epoch == p.leading.epoch || epoch == p.leading.current || i < len(p.entries) && p.entries[i].zxid.Epoch64() == epoch
 }
 
 // sendSnap sends the tree and the history beyond it, in place of all that the learner has.
