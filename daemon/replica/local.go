@@ -54,6 +54,11 @@ func (r *Replica) upgrade(now Now, c *Conn) {
 	}
 }
 
+// upgrades says whether the connection's session is to become global by a request of its own.
+func (c *Conn) upgrades() bool {
+	return c.requests.any(func(it *item) bool { return it.op == proto.OpCreateSession })
+}
+
 // holdsUpgrade says whether the creation of the connection's session has not been sent on yet.
 func (c *Conn) holdsUpgrade() bool {
 	return c.requests.any(func(it *item) bool { return it.op == proto.OpCreateSession && it.wait == waitHeld })

@@ -57,7 +57,7 @@ func (r *Replica) request(now Now, c *Conn, frame []byte) {
 		it.code = proto.ErrNotReadOnly
 		r.inTurn(now, c, it, nil)
 		return
-	case it.op == proto.OpCloseSession && s.local && !s.upgrading:
+	case it.op == proto.OpCloseSession && s.local && !s.upgrading && !c.upgrades():
 		c.closing = true
 		r.inTurn(now, c, it, nil)
 		return
