@@ -61,6 +61,8 @@ func strangersFor(victim int64) []stranger {
 		{"an old learner", quorum, greeting(proto.PacketFollowerInfo, 9, 1)},
 		{"a forged learner", quorum, greeting(proto.PacketFollowerInfo, victim, proto.LearnerVersion)},
 		{"a leader's packet", quorum, proto.AppendPacket(nil, proto.PacketProposal, 1<<32, []byte("x"))},
+		{"a snapshot", quorum, append(proto.AppendPacket(nil, proto.PacketSnap, 1<<32, nil), noise[:60]...)},
+		{"a ping", quorum, proto.AppendPacket(nil, proto.PacketPing, 0, nil)},
 		{"a follower", master, greeting(proto.PacketFollowerInfo, victim, proto.LearnerVersion)},
 	}
 	for _, port := range []int{election, quorum, master} {

@@ -140,7 +140,7 @@ func (p peers) Packets(l *transport.Link, b []byte) (used int, snap bool, err er
 					break
 				}
 				used += n
-				if packet.Type == proto.PacketSnap {
+				if packet.Type == proto.PacketSnap && q.Upward() {
 					snap, q.snapZxid = true, packet.Zxid
 					break
 				}

@@ -98,17 +98,19 @@ func (p *Peer) quorumOf(in func(l *Link) bool) bool {
 
 // fromLearner takes a packet from a learner.
 func (p *Peer) fromLearner(l *Link, packet *proto.Packet) bool {
-	switch packet.Type {
-	case proto.PacketFollowerInfo, proto.PacketObserverInfo:
+	switch t := packet.Type; {
+	case t == proto.PacketFollowerInfo, t == proto.PacketObserverInfo:
 		p.learnerInfo(l, packet)
-	case proto.PacketAckEpoch:
+	case l.stage == stageNew:
+		p.refuse(l, t.String()+" from one that has not said who it is")
+	case t == proto.PacketAckEpoch:
 		p.epochAcked(l, packet)
-	case proto.PacketAck:
+	case t == proto.PacketAck:
 		p.acked(l, packet.Zxid)
-	case proto.PacketRequest, proto.PacketRevalidate, proto.PacketPing:
+	case t == proto.PacketRequest, t == proto.PacketRevalidate, t == proto.PacketPing:
 		return p.serving && l.stage == stageActive
 	default:
-		p.refuse(l, "unexpected "+packet.Type.String())
+		p.refuse(l, "unexpected "+t.String())
 	}
 	return false
 }
