@@ -27,6 +27,9 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 	d := jute.NewDecoder(p.Data)
 	id, valid := proto.SessionID(d.Long()), d.Bool()
 	q := &r.quorum
+	if !valid {
+		delete(q.through, id)
+	}
 	var of *Conn
 	if i := slices.IndexFunc(q.asked, func(o question) bool { return o.session == id }); i >= 0 {
 		l := q.asked[i].link

@@ -280,7 +280,7 @@ func (r *Replica) overtaken(txn *proto.Txn) {
 // changeRole takes notice of a role that has begun or ended.
 func (r *Replica) changeRole(now Now) {
 	q := &r.quorum
-	if q.snap != nil && q.installAt == 0 && !r.zab.TakesSnap() {
+	if q.snap != nil && q.installAt == 0 && !r.zab.TakesSnap() && !r.zab.Installs() {
 		q.snap = nil
 	}
 	serving, leads := r.zab.Serving(), r.zab.Leads()

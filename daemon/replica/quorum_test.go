@@ -137,8 +137,8 @@ func (g *member) follow(epoch int64, end proto.Zxid) *zab.Link {
 	return g.followWith(epoch, end, nil)
 }
 
-// followWith has it lack the last transaction.
-func (g *member) followWith(epoch int64, end proto.Zxid, txn []byte) *zab.Link {
+// greetLeader has the server greet server 2, up to the acknowledgement of the epoch.
+func (g *member) greetLeader(epoch int64, end proto.Zxid) *zab.Link {
 	g.t.Helper()
 	for range 100 {
 		if g.r.Status().Role != proto.Looking {
@@ -153,6 +153,13 @@ func (g *member) followWith(epoch int64, end proto.Zxid, txn []byte) *zab.Link {
 	l := new(zab.Link)
 	g.r.LinkUp(g.now, l, true)
 	g.packet(l, proto.PacketLeaderInfo, proto.Zxid(epoch<<32), jute.AppendInt(nil, proto.LearnerVersion))
+	return l
+}
+
+// followWith has it lack the last transaction.
+func (g *member) followWith(epoch int64, end proto.Zxid, txn []byte) *zab.Link {
+	g.t.Helper()
+	l := g.greetLeader(epoch, end)
 	if end < g.r.Status().Quorum.Logged {
 		g.packet(l, proto.PacketTrunc, end, nil)
 	} else {

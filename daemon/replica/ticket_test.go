@@ -5,6 +5,7 @@ import (
 
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
+	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/zab"
 )
 
@@ -87,5 +88,21 @@ func TestReadsDoNotOvertakeWrites(t *testing.T) {
 	}
 	if xid != 4 {
 		t.Errorf("%d replies", xid-1)
+	}
+}
+
+// TestSnapshotOfALeaderThatErrs has a leader break the rules right behind NEWLEADER: the
+// snapshot is installed all the same, as the log is to go on behind it.
+func TestSnapshotOfALeaderThatErrs(t *testing.T) {
+	g := newMember(t, newTestTree())
+	l := g.greetLeader(1, 0)
+	g.r.Snap(g.now, l, newTestTree(), proto.Zxid(1<<32))
+	for range 2 { // one too many
+		g.r.Packet(g.now, l, &proto.Packet{Type: proto.PacketNewLeader, Zxid: proto.Zxid(1 << 32)})
+	}
+	g.r.Settled(g.now)
+	var e replica.Effects
+	if g.r.Effects(&e); e.Install == nil {
+		t.Error("the write of a snapshot lacks its tree")
 	}
 }

@@ -1,6 +1,8 @@
 package zab
 
 import (
+	"slices"
+
 	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -88,6 +90,11 @@ func (p *Peer) SilenceLimit() proto.Millis { return p.sync() }
 
 // TakesSnap says whether a snapshot from the leader is being taken over.
 func (p *Peer) TakesSnap() bool { return p.following.snap }
+
+// Installs says whether a snapshot has been taken whose write is not among the effects yet.
+func (p *Peer) Installs() bool {
+	return slices.ContainsFunc(p.writes, func(w Write) bool { return w.Kind == WriteInstall })
+}
 
 // HangUp closes a link for a reason that its user knows.
 func (p *Peer) HangUp(l *Link, reason string) { p.hangUp(l, reason) }
