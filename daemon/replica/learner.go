@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/zkd-project/zkd/daemon/jute"
@@ -20,6 +21,24 @@ func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 	r.quorum.through[id] = r.cfg.ServerID
 	data := jute.AppendInt(jute.AppendLong(nil, int64(id)), int32(c.timeout))
 	r.zab.ToLeader(&proto.Packet{Type: proto.PacketRevalidate, Zxid: -1, Data: data})
+}
+
+// unreadable says what is wrong with a transaction that the leader sends. It must not get into the
+// log: no start would get past it.
+func (r *Replica) unreadable(p *proto.Packet) error {
+	data := p.Data
+	switch p.Type {
+	case proto.PacketProposal, proto.PacketInform:
+	case proto.PacketInformAndActivate:
+		data = data[min(8, len(data)):]
+	default:
+		return nil
+	}
+	err := r.txn.Decode(data)
+	if err == nil && r.txn.Zxid != p.Zxid {
+		err = fmt.Errorf("it holds txn %v", r.txn.Zxid)
+	}
+	return err
 }
 
 // validated takes the leader's answer.

@@ -104,6 +104,12 @@ func (r *Replica) Packet(now Now, l *zab.Link, p *proto.Packet) {
 	if p.Type == proto.PacketProposal && r.zab.Serving() {
 		r.meters.LearnerProposed++
 	}
+	if l.Upward() {
+		if err := r.unreadable(p); err != nil {
+			r.zab.Leave(now.Mono, "the leader's "+p.Type.String()+" cannot be read: "+err.Error())
+			return
+		}
+	}
 	concerns := r.zab.Packet(now.Mono, l, p)
 	r.feedSnap()
 	if !concerns {

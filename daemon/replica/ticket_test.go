@@ -106,3 +106,19 @@ func TestSnapshotOfALeaderThatErrs(t *testing.T) {
 		t.Error("the write of a snapshot lacks its tree")
 	}
 }
+
+// TestUnreadableProposal has a leader propose what this server cannot read: the leader is left,
+// and the log, which is read at the next start, stays clean.
+func TestUnreadableProposal(t *testing.T) {
+	bad := proto.Txn{TxnHeader: proto.TxnHeader{Zxid: 1<<32 + 1, Type: proto.OpSetData}, Path: []byte("/a")}
+	other := proto.Txn{TxnHeader: proto.TxnHeader{Zxid: 1<<32 + 2, Type: proto.OpError}}
+	whole := bad.Append(nil)
+	for _, data := range [][]byte{whole[:len(whole)-3], other.Append(nil), nil} {
+		g := newMember(t, newTestTree())
+		l := g.follow(1, 0)
+		g.packet(l, proto.PacketProposal, bad.Zxid, data)
+		if s := g.r.Status(); s.Role != proto.Looking || s.Quorum.Logged != 0 {
+			t.Errorf("%d bytes: %v, logged to %v", len(data), s.Role, s.Quorum.Logged)
+		}
+	}
+}
