@@ -325,7 +325,7 @@ func (r *Replica) stopServing(now Now) {
 		case c.phase == phaseLast: // what it waits for would not be sent on again
 			r.abort(c)
 		case !c.Open():
-		case c.phase == phaseOpening && !q.leads && c.hello != nil:
+		case c.phase == phaseOpening && !q.leads && c.hello != nil && !(c.returns() && c.requests.len() > 0):
 			r.holdAgain(now, c)
 		case c.phase == phaseOpening || q.leads && c.inFlight():
 			r.abort(c)
@@ -431,6 +431,14 @@ func (r *Replica) hold(now Now, c *Conn, frame []byte) {
 	c.phase, c.hello = phaseOpening, append([]byte(nil), frame...)
 	c.Stats.LastResponse = now.Mono
 	r.quorum.held = append(r.quorum.held, c)
+}
+
+// returns says whether the connection, which has no session yet, comes with one. No request behind
+// it is kept while there is no leader: the client may be with another server by now, and nobody
+// could tell what it asked for first.
+func (c *Conn) returns() bool {
+	var req proto.ConnectRequest
+	return c.hello != nil && req.Decode(c.hello) == nil && req.Session != 0
 }
 
 // holdAgain keeps a connect request of which the leader was asked that is gone.

@@ -20,6 +20,10 @@ func (r *Replica) Input(now Now, c *Conn, frame []byte) {
 		r.stats.Received++
 		r.connect(now, c, frame)
 	case phaseOpening:
+		if !r.zab.Serving() && c.returns() {
+			r.abort(c)
+			return
+		}
 		c.requests.push(item{since: now.Mono}, frame)
 		r.stats.Outstanding++
 	case phaseOpen:

@@ -109,11 +109,28 @@ func (c *client) connect() {
 		s.r.Input(s.clock(), conn, req.Append(nil))
 		s.hears(conn)
 	})
+	for n := w.rnd.IntN(3); w.shape.eager && c.session != 0 && c.watches.none() && n > 0; n-- {
+		c.hurry()
+	}
 	w.after(int64(c.timeout)*1000, func() {
 		if c.try == try && !c.up {
 			c.drop()
 		}
 	})
+}
+
+// hurry asks for something on a connection that has not been answered.
+func (c *client) hurry() {
+	a := &asked{op: proto.OpPing, path: c.leaf(), version: -1}
+	switch c.w.rnd.IntN(4) {
+	case 0:
+		a.op = proto.OpSetData
+	case 1:
+		a.op = proto.OpCreate
+	case 2:
+		a.op = proto.OpGetData
+	}
+	c.send(a)
 }
 
 // hears notes that a server has heard of the session of a connection.

@@ -28,6 +28,7 @@ type shape struct {
 	local             bool   // sessions begin as local ones
 	clients           int
 	lazy              bool            // clients ask seldom
+	eager             bool            // clients that come back ask before they are answered
 	epochSize         uint32          // zxids of an epoch; 0 is all there are
 	foreign           bool            // a server brings history that is nobody else's
 	drift             int64           // of clocks, in parts of a thousand
@@ -93,6 +94,7 @@ func newShape(w *world) shape {
 		}
 	}
 	s.weights[faultMend] = max(s.weights[faultMend], 2)
+	s.eager = w.chance(30)
 	return s
 }
 
@@ -111,6 +113,9 @@ func (s shape) String() string {
 	}
 	if s.local {
 		b.WriteString(", local sessions")
+	}
+	if s.eager {
+		b.WriteString(", eager clients")
 	}
 	if s.epochSize > 0 {
 		fmt.Fprintf(&b, ", epochs of %d", s.epochSize)

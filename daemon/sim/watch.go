@@ -159,6 +159,8 @@ func (c *client) caughtUp(what proto.EventType, path string) {
 	}
 }
 
+func (w *watching) none() bool { return len(w.armed)+len(w.bases) == 0 }
+
 // lost notes that the server that knew of the watches is gone.
 func (w *watching) lost() {
 	w.asking = false
@@ -187,7 +189,7 @@ func (c *client) rewatch() {
 	if c.w.chance(20) || len(ws.armed) > maxArmed {
 		*ws = watching{}
 	}
-	if len(ws.armed)+len(ws.bases) == 0 {
+	if ws.none() {
 		return
 	}
 	ws.asking = true
