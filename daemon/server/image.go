@@ -18,6 +18,7 @@ const (
 	slicePause  = 2 * time.Millisecond   // after each slice
 	muchDirty   = 48 << 20               // bytes that the image lacks from which on it is written in a hurry
 	keepBatch   = 1 << 20                // bytes of a batch whose memory is kept while nothing changes
+	recordHead  = 16                     // bytes of a record in a batch, besides the record
 )
 
 // imageWriter keeps the image on disk behind the tree.
@@ -93,6 +94,7 @@ func (s *Server) writeImage(hurry bool) error {
 		return nil
 	}
 	w.store.Hurry(hurry || bytes > muchDirty)
+	w.batch.Reserve(bytes + dirty*recordHead)
 	cut := time.Now()
 	for done := false; !done; {
 		var took time.Duration

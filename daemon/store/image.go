@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -184,7 +185,19 @@ type ImageBatch struct {
 }
 
 // NewImageBatch makes an empty batch.
-func (s *Store) NewImageBatch() *ImageBatch { return new(ImageBatch) }
+func (s *Store) NewImageBatch() *ImageBatch {
+	b := new(ImageBatch)
+	b.Reserve(0)
+	return b
+}
+
+// Reserve makes room in an empty batch, so that it need not be copied while it grows. Copying a
+// large one holds up the collector, and with it everybody else.
+func (b *ImageBatch) Reserve(bytes int) {
+	if b.Len() == 0 && (bytes == 0 || cap(b.b.Dump()) < bytes) {
+		b.b = *leveldb.MakeBatchWithConfig(&leveldb.BatchConfig{InitialCapacity: bytes, GrowLimit: math.MaxInt32})
+	}
+}
 
 // Put adds a record.
 func (b *ImageBatch) Put(key, value []byte) {
