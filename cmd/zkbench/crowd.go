@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,37 +71,6 @@ func children(o options) (result, error) {
 		for time.Now().Before(deadline) {
 			t := time.Now()
 			if err := k.do(req); err != nil {
-				return err
-			}
-			own.add(time.Since(t))
-		}
-		mu.Lock()
-		h.merge(&own)
-		mu.Unlock()
-		return nil
-	})
-	r := result{Ops: h.total, Seconds: time.Since(start).Seconds()}
-	r.fill(&h)
-	return r, err
-}
-
-// sessions opens and closes sessions, --conns at a time.
-func sessions(o options) (result, error) {
-	var h histogram
-	var mu sync.Mutex
-	start := time.Now()
-	deadline := start.Add(o.time)
-	err := parallel(o.conns, o.conns, func(int) error {
-		var own histogram
-		for time.Now().Before(deadline) {
-			t := time.Now()
-			k, err := dial(o.addr, 0, [proto.PasswordLen]byte{})
-			if err != nil {
-				return err
-			}
-			err = k.do(closeReq())
-			k.c.Close()
-			if err != nil {
 				return err
 			}
 			own.add(time.Since(t))
@@ -246,22 +217,19 @@ func fillTree(o options, h *histogram) (top string, err error) {
 		return "", err
 	}
 	const batch, under = 100, 16
-	data := make([]byte, o.size)
+	m := newMulti(top, min(batch, o.nodes), make([]byte, o.size))
 	sent := make([]time.Time, 0, o.nodes/batch+1)
 	done := 0
 	for from := 0; from < o.nodes || done < len(sent); {
 		for from < o.nodes && len(sent)-done < under {
-			b := head(proto.OpMulti)
-			for i := from; i < min(from+batch, o.nodes); i++ {
-				b = jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(proto.OpCreate)), false), -1)
-				b = append(b, createReq(fmt.Sprintf("%s/n%07d", top, i), data)[12:]...)
+			if n := o.nodes - from; n < len(m.numbers) {
+				m = newMulti(top, n, make([]byte, o.size))
 			}
-			b = jute.AppendInt(jute.AppendBool(jute.AppendInt(b, -1), true), -1)
 			sent = append(sent, time.Now())
-			if _, err := k.c.Write(frame(b)); err != nil {
+			if _, err := k.c.Write(m.of(from)); err != nil {
 				return "", err
 			}
-			from += batch
+			from += len(m.numbers)
 		}
 		if err := k.reply(); err != nil {
 			return "", err
@@ -270,4 +238,36 @@ func fillTree(o options, h *histogram) (top string, err error) {
 		done++
 	}
 	return top, k.do(closeReq())
+}
+
+// multi is a request to create znodes, of which only the numbers change.
+type multi struct {
+	frame   []byte
+	numbers []int // where they stand
+}
+
+const digits = 7
+
+func newMulti(top string, n int, data []byte) *multi {
+	b, m := head(proto.OpMulti), new(multi)
+	path := top + "/n" + strings.Repeat("0", digits)
+	for range n {
+		b = jute.AppendInt(jute.AppendBool(jute.AppendInt(b, int32(proto.OpCreate)), false), -1)
+		b = append(b, createReq(path, data)[12:]...)
+		m.numbers = append(m.numbers, 4+bytes.LastIndex(b, []byte(path))+len(path)-digits)
+	}
+	m.frame = frame(jute.AppendInt(jute.AppendBool(jute.AppendInt(b, -1), true), -1))
+	return m
+}
+
+// of is the request with the numbers from so on; it is good until the next call.
+func (m *multi) of(from int) []byte {
+	for i, at := range m.numbers {
+		n := from + i
+		for j := at + digits - 1; j >= at; j-- {
+			m.frame[j] = byte('0' + n%10)
+			n /= 10
+		}
+	}
+	return m.frame
 }

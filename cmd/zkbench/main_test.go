@@ -97,6 +97,26 @@ func TestDisk(t *testing.T) {
 	}
 }
 
+func TestSessions(t *testing.T) {
+	start, addr, _ := command(t)
+	o := options{addr: addr + "," + addr, start: start, conns: 3, time: 100 * time.Millisecond, size: 100, nodes: 250}
+	s, _, err := o.launch("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.kill()
+	if r, err := run("sessions", o); err != nil || r.Ops < 3 || r.P50 <= 0 {
+		t.Errorf("%v, %v", r, err)
+	}
+	if _, err := run("load", o); err != nil {
+		t.Error(err)
+	}
+	s.kill()
+	if _, err := run("sessions", o); err == nil {
+		t.Error("there is no server, and no error")
+	}
+}
+
 // TestWindows makes a file come and another go.
 func TestWindows(t *testing.T) {
 	dir := t.TempDir()
