@@ -4,6 +4,9 @@ package interop
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,6 +90,12 @@ func (p *prober) gap(since time.Time) time.Duration {
 func leaving(t *testing.T, kind string, rounds int) {
 	c := newCluster(t, kind, kind, kind)
 	c.start()
+	if n := count("NODES", 0); n > 0 { // how fast one is elected must not depend on this
+		bench := filepath.Join(filepath.Dir(os.Getenv("ZKD_BINARY")), "zkbench")
+		out, err := exec.Command(bench, "load", "--nodes", fmt.Sprint(n), "--server", c.servers[c.leader()].addr).CombinedOutput()
+		t.Logf("%s%v", out, err)
+		time.Sleep(30 * time.Second)
+	}
 	var stop atomic.Bool
 	var running sync.WaitGroup
 	var writers, readers []*prober
