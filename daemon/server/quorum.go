@@ -22,6 +22,7 @@ type quorum struct {
 	net     *transport.Transport // nil for a server on its own
 	serving atomic.Bool
 	links   map[*quorumLink]struct{} // guarded by the step lock
+	trees   chan struct{}            // holds one for each tree that is being made for somebody
 }
 
 // quorumLink is a connection of the quorum port, between transport and replica.
@@ -175,7 +176,7 @@ func (s *Server) settleLinks(e *replica.Effects) {
 		for _, b := range l.Bulks {
 			q.net.Queue(l.Out[at:b.At])
 			at = b.At
-			q.net.QueueBulk(s.bulk(b))
+			q.net.QueueBulk(s.bulk(b, q.net.Done()))
 		}
 		q.net.Queue(l.Out[at:])
 		if l.Close != "" {

@@ -74,7 +74,7 @@ func newServer(o Options) *Server {
 	}
 	s.ticked.Store(int64(Now().Mono))
 	s.log.wake = make(chan struct{}, 1)
-	s.quorum.links = make(map[*quorumLink]struct{})
+	s.quorum.links, s.quorum.trees = make(map[*quorumLink]struct{}), make(chan struct{}, maxTrees)
 	return s
 }
 

@@ -16,32 +16,47 @@ import (
 	"github.com/zkd-project/zkd/daemon/zkfile"
 )
 
-// bulk makes what writes a bulk; the step lock is held.
-func (s *Server) bulk(b zab.Bulk) func(w io.Writer) error {
-	now := s.opts.Replica.Tree().LastZxid()
-	image, failed := s.opts.Store.SnapshotImage()
+// maxTrees is how many trees are made at a time for those who need everything; each is as large
+// as the server's own.
+const maxTrees = 2
+
+// errGone says that nobody waits any more.
+var errGone = errors.New("server: the connection was closed meanwhile")
+
+// snapshot is what a tree of its own is made from.
+type snapshot struct {
+	image *store.Snapshot
+	at    proto.Zxid      // what was committed when it was asked for
+	gone  <-chan struct{} // closed when nobody waits for it any more
+}
+
+// bulk makes what writes a bulk to a link that is open until gone is closed; the step lock is held.
+func (s *Server) bulk(b zab.Bulk, gone <-chan struct{}) func(w io.Writer) error {
+	from := snapshot{at: s.opts.Replica.Tree().LastZxid(), gone: gone}
+	var failed error
+	from.image, failed = s.opts.Store.SnapshotImage()
 	return func(w io.Writer) error {
-		return inBackground(func() error { return s.sendBulk(w, b, image, failed, now) })
+		return inBackground(func() error { return s.sendBulk(w, b, from, failed) })
 	}
 }
 
-// sendBulk writes a bulk. image is the image as it was when the bulk was asked for, unless making
-// it has failed, and at is what was committed then.
-func (s *Server) sendBulk(w io.Writer, b zab.Bulk, image *store.Snapshot, failed error, at proto.Zxid) error {
+// sendBulk writes a bulk, from the image as it was when the bulk was asked for, unless making
+// it has failed.
+func (s *Server) sendBulk(w io.Writer, b zab.Bulk, from snapshot, failed error) error {
 	if failed == nil {
-		defer image.Release()
+		defer from.image.Release()
 	}
 	if b.Kind == zab.BulkLog {
 		done, err := s.sendLog(w, b)
 		if done || err != nil {
 			return err
 		}
-		b.Zxid = at
+		b.Zxid = from.at
 	}
 	if failed != nil {
 		return failed
 	}
-	return s.sendSnap(w, image, b.Zxid, at)
+	return s.sendSnap(w, from, b.Zxid)
 }
 
 // sendLog sends history from the log. done is false, and nothing was sent, if the log does
@@ -70,9 +85,19 @@ func (s *Server) sendLog(w io.Writer, b zab.Bulk) (done bool, err error) {
 
 // sendSnap sends the tree as it was at a zxid, made from the image and the log behind it,
 // so that the server goes on meanwhile.
-func (s *Server) sendSnap(w io.Writer, image *store.Snapshot, zxid, at proto.Zxid) error {
+func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
+	select {
+	case s.quorum.trees <- struct{}{}:
+		defer func() { <-s.quorum.trees }()
+	case <-from.gone:
+		return errGone
+	case <-s.failing:
+		return errStopped
+	case <-s.halted:
+		return errStopped
+	}
 	start := time.Now()
-	t, err := s.treeAt(image, at)
+	t, err := s.treeAt(from)
 	if err != nil {
 		return err
 	}
@@ -92,7 +117,8 @@ func (s *Server) sendSnap(w io.Writer, image *store.Snapshot, zxid, at proto.Zxi
 }
 
 // treeAt makes a tree of its own that holds what was committed at a zxid.
-func (s *Server) treeAt(image *store.Snapshot, at proto.Zxid) (*tree.Tree, error) {
+func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
+	image, at := from.image, from.at
 	l := tree.NewLoader(s.opts.Tree)
 	if err := image.Read(l.Put); err != nil {
 		return nil, err
@@ -107,6 +133,8 @@ func (s *Server) treeAt(image *store.Snapshot, at proto.Zxid) (*tree.Tree, error
 			return nil, errStopped
 		case <-s.halted:
 			return nil, errStopped
+		case <-from.gone:
+			return nil, errGone
 		case <-time.After(slicePause):
 		}
 	}

@@ -55,6 +55,9 @@ type item struct {
 	bulk func(w io.Writer) error
 }
 
+// Done is closed when the link is.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
 // Dialled says whether this server dialled, so that a leader is at the other end.
 func (l *Link) Dialled() bool { return l.dialled }
 
