@@ -21,6 +21,7 @@ const completeName = "COMPLETE"
 type Installation struct {
 	s    *Store
 	db   *leveldb.DB
+	tr   *leveldb.Transaction // of everything but what Commit adds
 	stor *dirStorage
 }
 
@@ -40,16 +41,29 @@ func (s *Store) Install() (*Installation, error) {
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	db, err := leveldb.Open(stor, imageOptions(false))
+	db, err := leveldb.Open(stor, installOptions())
 	if err != nil {
 		return nil, s.failed(damaged(dir, stor.reworded(err)))
 	}
-	return &Installation{s: s, db: db, stor: stor}, nil
+	tr, err := db.OpenTransaction()
+	if err != nil {
+		return nil, s.failed(errors.Join(stor.reworded(err), db.Close()))
+	}
+	return &Installation{s: s, db: db, tr: tr, stor: stor}, nil
+}
+
+// installOptions leave out what only a database that is written for long needs: a transaction
+// makes tables without a journal, and what comes in order need not be compacted.
+func installOptions() *opt.Options {
+	const never = 1 << 20
+	o := imageOptions(false)
+	o.CompactionL0Trigger, o.WriteL0SlowdownTrigger, o.WriteL0PauseTrigger = never, never, never
+	return o
 }
 
 // Write adds the records of a batch and empties it.
 func (n *Installation) Write(b *ImageBatch) error {
-	if err := n.db.Write(&b.b, nil); err != nil {
+	if err := n.tr.Write(&b.b, nil); err != nil {
 		return n.s.failed(n.stor.reworded(err))
 	}
 	b.b.Reset()
@@ -78,7 +92,10 @@ func (n *Installation) Commit(zxid proto.Zxid) error {
 	b := new(leveldb.Batch)
 	b.Put([]byte{keyFormat}, s.format())
 	b.Put([]byte{keyZxid}, binary.BigEndian.AppendUint64(nil, uint64(zxid)))
-	err := n.db.Write(b, &opt.WriteOptions{Sync: true})
+	err := n.tr.Commit()
+	if err == nil {
+		err = n.db.Write(b, &opt.WriteOptions{Sync: true})
+	}
 	if err == nil {
 		err = n.db.Close()
 	}
