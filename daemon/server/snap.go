@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -120,7 +121,14 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 	image, at := from.image, from.at
 	l := tree.NewLoader(s.opts.Tree)
-	if err := image.Read(l.Put); err != nil {
+	l.Together = togetherBehind
+	var mu sync.Mutex
+	err := image.Read(loadWorkers, inBackground, func(key, value []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return l.Put(key, value)
+	})
+	if err != nil {
 		return nil, err
 	}
 	t, err := l.Finish()

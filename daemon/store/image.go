@@ -136,25 +136,33 @@ func (s *Store) initImage() error {
 // LoadImage calls f for every record of the image, in parallel from workers goroutines,
 // each with a range of its own. key and value are good during the call.
 func (s *Store) LoadImage(workers int, f func(key, value []byte) error) error {
-	bounds, err := s.imageBounds(workers)
+	here := func(f func() error) error { return f() }
+	return s.hintImage(readAll(s.image.db, s.imageDir(), workers, here, f))
+}
+
+// readAll calls f for every record. Each of its workers runs in a call of in.
+func readAll(db leveldb.Reader, dir string, workers int, in func(func() error) error, f func(key, value []byte) error) error {
+	bounds, err := imageBounds(db, dir, workers)
 	if err != nil {
 		return err
 	}
 	errs := make([]error, len(bounds)-1)
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { errs[i] = s.loadRange(bounds[i], bounds[i+1], f) })
+		wg.Go(func() {
+			errs[i] = in(func() error { return readRange(db, dir, bounds[i], bounds[i+1], f) })
+		})
 	}
 	wg.Wait()
-	return s.hintImage(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 // imageBounds cuts the records into ranges of roughly the same size. Znodes are the many;
 // their keys are numbers, so the range up to the last one is cut evenly.
-func (s *Store) imageBounds(workers int) ([][]byte, error) {
+func imageBounds(db leveldb.Reader, dir string, workers int) ([][]byte, error) {
 	low, high := []byte{keyRecord}, []byte{keyRecord + 1}
 	const nodes = 'n'
-	it := s.image.db.NewIterator(util.BytesPrefix([]byte{keyRecord, nodes}), nil)
+	it := db.NewIterator(util.BytesPrefix([]byte{keyRecord, nodes}), nil)
 	defer it.Release()
 	bounds := [][]byte{low}
 	if it.Last() && len(it.Key()) == 6 {
@@ -164,18 +172,18 @@ func (s *Store) imageBounds(workers int) ([][]byte, error) {
 			bounds = append(bounds, binary.BigEndian.AppendUint32([]byte{keyRecord, nodes}, at))
 		}
 	}
-	return append(bounds, high), s.hintImage(damaged(s.imageDir(), it.Error()))
+	return append(bounds, high), damaged(dir, it.Error())
 }
 
-func (s *Store) loadRange(from, to []byte, f func(key, value []byte) error) error {
-	it := s.image.db.NewIterator(&util.Range{Start: from, Limit: to}, nil)
+func readRange(db leveldb.Reader, dir string, from, to []byte, f func(key, value []byte) error) error {
+	it := db.NewIterator(&util.Range{Start: from, Limit: to}, nil)
 	defer it.Release()
 	for it.Next() {
 		if err := f(it.Key()[1:], it.Value()); err != nil {
 			return err
 		}
 	}
-	return damaged(s.imageDir(), it.Error())
+	return damaged(dir, it.Error())
 }
 
 // ImageBatch collects the records of one delta.

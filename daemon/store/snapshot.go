@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/syndtr/goleveldb/leveldb"
-	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
@@ -41,14 +40,8 @@ func (s *Store) SnapshotImage() (*Snapshot, error) {
 // Release lets go of the snapshot.
 func (n *Snapshot) Release() { n.snap.Release() }
 
-// Read calls f for every record. key and value are good during the call.
-func (n *Snapshot) Read(f func(key, value []byte) error) error {
-	it := n.snap.NewIterator(util.BytesPrefix([]byte{keyRecord}), nil)
-	defer it.Release()
-	for it.Next() {
-		if err := f(it.Key()[1:], it.Value()); err != nil {
-			return err
-		}
-	}
-	return damaged(n.dir, it.Error())
+// Read calls f for every record, in parallel from workers goroutines, each in a call of in. key
+// and value are good during the call.
+func (n *Snapshot) Read(workers int, in func(func() error) error, f func(key, value []byte) error) error {
+	return readAll(n.snap, n.dir, workers, in, f)
 }
