@@ -198,7 +198,8 @@ func (w *world) leader() *server {
 	return all[w.rnd.IntN(len(all))]
 }
 
-// onlyLeader is who leads, if nobody else thinks so.
+// onlyLeader is who leads, if nobody else thinks so. One that was stopped while later epochs came
+// and went, and has not noticed, does not count: it says what it knows, as Apache's servers do.
 func (w *world) onlyLeader() (only *server) {
 	for _, s := range w.servers {
 		switch {
@@ -208,6 +209,9 @@ func (w *world) onlyLeader() (only *server) {
 		default:
 			only = s
 		}
+	}
+	if only != nil && only.r.Status().Quorum.Epoch < w.history.acked.Epoch64() {
+		return nil
 	}
 	return only
 }
