@@ -27,6 +27,14 @@ curator=$PWD/build/interop/curator
 if ! ls "$curator"/curator-recipes-*.jar >/dev/null 2>&1; then
   mvn -q -B -f daemon/interop/java/curator/pom.xml dependency:copy-dependencies -DoutputDirectory="$curator"
 fi
+missing=()
+for tool in ip:iproute2 nft:nftables; do
+  need "${tool%:*}" || missing+=("${tool#*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
 if ! need node || ! need npm; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
