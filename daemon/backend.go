@@ -13,6 +13,7 @@ import (
 
 	"github.com/zkd-project/zkd/daemon/admin"
 	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/server"
@@ -46,7 +47,7 @@ func shown(c *config.Config) (list [][2]string) {
 	for _, s := range c.Settings {
 		secret := strings.HasSuffix(strings.ToLower(s.Key), "password") || strings.HasSuffix(s.Key, "superDigest")
 		switch {
-		case s.Source == "default":
+		case s.Source == "default", ensemble.Concerns(s.Key): // the list of servers is shown as such
 		case secret:
 			list = append(list, [2]string{s.Key, "(not shown)"})
 		default:

@@ -60,6 +60,9 @@ func (p *process) describe() string {
 	if !p.cfg.ForceSync {
 		line += "; forceSync=no: writes can be lost"
 	}
+	if p.cfg.StrayID {
+		line += "; NOT IN AN ENSEMBLE: there is a file myid, but no list of servers"
+	}
 	var waiting []string
 	for _, key := range config.Changed(p.cfg, p.applied.Load()) {
 		if !key.Reload {

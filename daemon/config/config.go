@@ -25,6 +25,8 @@ type Config struct {
 	SyncLimit      int
 	Standalone     bool
 	PeerType       string
+	DynamicFile    string // that lists the servers in the place of File
+	StrayID        bool   // there is a file myid, but no list of servers
 	ListenAll      bool
 	ConnectTimeout int
 	MinNotify      int
@@ -79,6 +81,7 @@ type Config struct {
 
 	Settings []Setting // all that were set, and the defaults of the rest
 	Warnings []string
+	Unread   []string // secrets that only the service can read, after LoadBeside
 }
 
 // Setting is one setting as check-config shows it.
@@ -96,7 +99,10 @@ type Class string
 const (
 	Effective Class = "effective" // has ZooKeeper's meaning
 	Later     Class = "later"     // is checked, but has no effect in this version
-	Ignored   Class = "ignored"   // has no effect here, for the reason that the row tells
+	// Restricting settings keep somebody out by means that this version lacks: values that do so
+	// are refused, others have no effect.
+	Restricting Class = "restricting"
+	Ignored     Class = "ignored" // has no effect here, for the reason that the row tells
 )
 
 // Key is one row of the table.
@@ -111,6 +117,7 @@ type Key struct {
 	Help    string // one sentence
 	Reason  string // why it has no effect, for Ignored
 	Reload  bool   // takes effect on a reload
+	guard   *guard // for Restricting
 	field   func(*Config) any
 }
 

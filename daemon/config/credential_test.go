@@ -23,6 +23,16 @@ func TestCredential(t *testing.T) {
 	if _, err := Load(file); !errors.Is(err, ErrCredential) || !strings.Contains(err.Error(), "zoo.cfg:2") {
 		t.Errorf("without a directory: %v", err)
 	}
+	beside, err := LoadBeside(file)
+	if err != nil || beside.DataDir != "/d" || beside.SuperDigest != "" || len(beside.Unread) != 1 ||
+		!strings.Contains(beside.Unread[0], "zoo.cfg:2") {
+		t.Errorf("beside the service: %+v, %v", beside, err)
+	}
+	write("zoo.cfg", "dataDir=/d\ntickTime=x\nDigestAuthenticationProvider.superDigest=cred:digest\n")
+	if _, err := LoadBeside(file); !errors.Is(err, ErrConfig) || errors.Is(err, ErrCredential) {
+		t.Errorf("beside the service, and wrong: %v", err)
+	}
+	write("zoo.cfg", "dataDir=/d\nDigestAuthenticationProvider.superDigest=cred:digest\n")
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
 	c, err := Load(file)
 	if err != nil || c.SuperDigest != "super:abc=" {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,8 +13,11 @@ import (
 // Explain describes a setting; ok is false if there is none of that name, and text then
 // tells the nearest one.
 func Explain(name string) (text string, ok bool) {
-	l := newLoader()
+	l := newLoader("")
 	k := l.known[name]
+	if help := explainNumbered(name); help != "" {
+		return help, true
+	}
 	if k == nil {
 		if near := l.nearest(name); near != "" {
 			return fmt.Sprintf("%s is not a setting; did you mean %s?", name, near), false
@@ -46,6 +51,12 @@ func Document() string {
 	b.WriteString("# Settings\n\nGenerated from the key table in `daemon/config`; `make docs` renews it.\n\n" +
 		"`zoo.cfg` has the form and the keys of ZooKeeper's. `FILE.d/*.cfg` beside it is read after it, and\n" +
 		"environment variables override both. A key may be written with `zookeeper.` in front.\n\n" +
+		"The list of servers, in `zoo.cfg` or in a file that `dynamicConfigFile` names, is made of:\n\n" +
+		"| key | environment | meaning |\n|---|---|---|\n")
+	for _, n := range numberedKeys {
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", n.name, EnvName(n.name), strings.ReplaceAll(n.help, "|", "\\|"))
+	}
+	b.WriteString("\n" +
 		"## Settings that have an effect\n\n| key | value | default | reload | meaning |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
 		value, reload := string(k.Kind), ""
@@ -57,7 +68,15 @@ func Document() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, value, k.Default, reload, k.Help)
 	}
-	b.WriteString("\n## Settings without effect in this version\n\n| keys | about |\n|---|---|\n")
+	b.WriteString("\n## Settings that keep somebody out by what this version lacks\n\n" +
+		"zkd does not start with them, for without TLS and SASL it would let everybody in. Values that demand\n" +
+		"nothing have no effect.\n\n" +
+		"| keys | values that are accepted | otherwise |\n|---|---|---|\n")
+	for _, g := range guards {
+		fmt.Fprintf(&b, "| %s | %s | %s of %s is demanded |\n", names(g.names), names(g.harmless), g.lacks, g.whom)
+	}
+	b.WriteString("\n`secureClientPort` without a `clientPort` is refused, too: nobody could connect.\n" +
+		"\n## Settings without effect in this version\n\n| keys | about |\n|---|---|\n")
 	for _, l := range later {
 		fmt.Fprintf(&b, "| %s | %s |\n", names(l.names), l.help)
 	}
@@ -70,11 +89,42 @@ func Document() string {
 
 func names(list string) string { return "`" + strings.Join(strings.Fields(list), "` `") + "`" }
 
+// numberedKeys are the settings with a number or a name in them.
+var numberedKeys = []struct{ name, help string }{
+	{"server.N", "Server N of the ensemble: host:quorumPort:electionPort[:observer][;[clientAddress:]clientPort]; " +
+		"several addresses with | between."},
+	{"group.N", "Group N of a hierarchical quorum: ids of servers with colons between."},
+	{"weight.N", "What server N weighs in its group."},
+	{"authProvider.NAME", "A class of ZooKeeper's that authenticates: those of digest and ip are always there; " +
+		"those of sasl, x509, ensemble and key are accepted with a warning, as nobody can authenticate with " +
+		"them yet; others are refused."},
+}
+
+// explainNumbered describes a setting with a number or a name in it, and is empty for others.
+func explainNumbered(name string) string {
+	for _, n := range numberedKeys {
+		kind, _, _ := strings.Cut(n.name, ".")
+		if name == n.name || strings.HasPrefix(name, kind+".") && dynamic.MatchString(name) {
+			return fmt.Sprintf("%s\n  %s\n  environment: %s\n", n.name, n.help, EnvName(n.name))
+		}
+	}
+	return ""
+}
+
 // nearest is the known key that a misspelt one most likely stands for, or "".
 func (l *loader) nearest(key string) string {
+	names := slices.Collect(maps.Keys(l.known))
+	for _, n := range numberedKeys {
+		names = append(names, n.name)
+	}
+	return nearest(key, slices.Values(names))
+}
+
+// nearest is the name that a misspelt one most likely stands for, or "".
+func nearest(key string, names iter.Seq[string]) string {
 	const most = 3
 	best, distance := "", most+1
-	for name := range l.known {
+	for name := range names {
 		if strings.EqualFold(name, key) {
 			return name
 		}

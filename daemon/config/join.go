@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,8 +28,15 @@ func (c *Config) join(l *loader) error {
 		}
 		return fmt.Errorf("%w: %s: %w", ErrConfig, source, err)
 	}
-	if len(list.Members) == 0 || len(list.Members) == 1 && c.Standalone {
+	list.Version = l.version
+	if len(list.Members) == 0 {
+		c.stray("there is no list of servers")
 		return nil
+	}
+	if len(list.Members) == 1 && c.Standalone {
+		only := &list.Members[0]
+		c.stray("the list has only server "+strconv.FormatInt(only.ID, 10), only.ID)
+		return c.clientAddress(l, only)
 	}
 	if err := c.readMyID(list); err != nil {
 		return err
@@ -43,17 +51,8 @@ func (c *Config) join(l *loader) error {
 		return fmt.Errorf("%w: %s: peerType: it is %s, but %s: %s makes this server %s; let them agree",
 			ErrConfig, l.source["peerType"], c.PeerType, l.source[line], line, role)
 	}
-	if me.Client != "" && l.source["clientPort"] == "" {
-		host, port, err := net.SplitHostPort(me.Client)
-		if err != nil {
-			return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
-		}
-		if c.ClientPort, err = strconv.Atoi(port); err != nil {
-			return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
-		}
-		if c.ClientPortAddress == "" && host != "0.0.0.0" {
-			c.ClientPortAddress = host
-		}
+	if err := c.clientAddress(l, me); err != nil {
+		return err
 	}
 	if n := voters(list); n%2 == 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%d servers vote: an ensemble with an even number of them "+
@@ -61,6 +60,73 @@ func (c *Config) join(l *loader) error {
 	}
 	c.Ensemble = list
 	return nil
+}
+
+// clientAddress takes from a server's own line where clients connect, unless settings of their own
+// say so; both have to agree.
+func (c *Config) clientAddress(l *loader, me *ensemble.Member) error {
+	if me.Client == "" {
+		return nil
+	}
+	line := fmt.Sprintf("server.%d", me.ID)
+	wrong := func(key, mine, theirs string) error {
+		return fmt.Errorf("%w: %s: %s: it is %s, but %s: %s has %s; let them agree, or remove %s",
+			ErrConfig, l.source[key], key, mine, l.source[line], line, theirs, key)
+	}
+	host, text, err := net.SplitHostPort(me.Client)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
+	}
+	if l.source["clientPort"] == "" {
+		c.ClientPort, l.source["clientPort"] = port, l.source[line]
+		i := slices.IndexFunc(c.Settings, func(s Setting) bool { return s.Key == "clientPort" })
+		c.Settings[i].Value, c.Settings[i].Source = text, l.source[line]
+	}
+	if c.ClientPort != port {
+		return wrong("clientPort", strconv.Itoa(c.ClientPort), text)
+	}
+	mine, theirs := net.ParseIP(c.ClientPortAddress), net.ParseIP(host)
+	switch {
+	case theirs != nil && theirs.IsUnspecified(): // the narrower one counts
+	case c.ClientPortAddress == "":
+		c.ClientPortAddress = host
+	case mine != nil && theirs != nil && !mine.IsUnspecified() && !mine.Equal(theirs):
+		return wrong("clientPortAddress", c.ClientPortAddress, host)
+	}
+	return nil
+}
+
+// stray warns of a file myid that is of no use: who put it there most likely believes this server to
+// be one of an ensemble. ZooKeeper's runs on its own then, too.
+func (c *Config) stray(why string, known ...int64) {
+	file := filepath.Join(c.DataDir, "myid")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if id, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64); err == nil && slices.Contains(known, id) {
+		return
+	}
+	c.StrayID = true
+	c.Warnings = append(c.Warnings, fmt.Sprintf("%s holds %q, as a server of an ensemble has it, but %s: "+
+		"THIS SERVER RUNS ON ITS OWN, with data of its own; if it belongs to an ensemble, stop it and give it the "+
+		"server.N lines or dynamicConfigFile, and if not, delete %s", file, line, why, file))
+}
+
+// checkSecure refuses to serve clients in the clear where they were to be served by TLS only.
+func (c *Config) checkSecure(l *loader) error {
+	const key = "secureClientPort"
+	value, source := l.value(key)
+	if value == "" || value == "0" || l.source["clientPort"] != "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %s: only TLS is to be served, which zkd does not have yet; "+
+		"set clientPort to accept that clients are served without it, and remove %s", ErrConfig, source, key, key)
 }
 
 func voters(list *ensemble.Config) (n int) {

@@ -8,9 +8,12 @@ const maxInt = math.MaxInt32
 var keys = []Key{
 	{Name: "dataDir", Kind: Text, Class: Effective, Help: "Directory of the tree's image, and of the log unless dataLogDir is set.",
 		field: func(c *Config) any { return &c.DataDir }},
-	{Name: "dataLogDir", Kind: Text, Class: Effective, Help: "Directory of the transaction log, best on a disk of its own.",
+	{Name: "dataLogDir", Kind: Text, Class: Effective,
+		Help: "Directory of the transaction log, best on a disk of its own; outside the unit's state directory it needs " +
+			"ReadWritePaths= in a drop-in of the unit.",
 		field: func(c *Config) any { return &c.DataLogDir }},
-	{Name: "clientPort", Kind: Number, Default: "2181", Min: 0, Max: 65535, Class: Effective, Help: "Port for clients.",
+	{Name: "clientPort", Kind: Number, Default: "2181", Min: 0, Max: 65535, Class: Effective,
+		Help:  "Port for clients; if it is not set, the one behind the ; of this server's own line, and 2181 where there is none.",
 		field: func(c *Config) any { return &c.ClientPort }},
 	{Name: "clientPortAddress", Kind: Text, Class: Effective, Help: "Address to listen on for clients; all addresses if it is not set.",
 		field: func(c *Config) any { return &c.ClientPortAddress }},
@@ -30,6 +33,10 @@ var keys = []Key{
 		Help: "Run on its own where server.N lists a single server.", field: func(c *Config) any { return &c.Standalone }},
 	{Name: "peerType", Kind: Text, Class: Effective,
 		Help: "This server's role, participant or observer, which must agree with server.N.", field: func(c *Config) any { return &c.PeerType }},
+	{Name: "dynamicConfigFile", Kind: Text, Class: Effective, Reload: true,
+		Help: "File with the server.N, group.N and weight.N lines, as a reconfiguration of ZooKeeper's leaves it behind; " +
+			"it is read and never written, and its path is taken as it is.",
+		field: func(c *Config) any { return &c.DynamicFile }},
 	{Name: "quorumListenOnAllIPs", Kind: Bool, Default: "false", Class: Effective,
 		Help: "Listen for other servers on all addresses.", field: func(c *Config) any { return &c.ListenAll }},
 	{Name: "cnxTimeout", Kind: Number, Default: "5000", Min: 1, Max: maxInt, Class: Effective,
@@ -137,24 +144,28 @@ var keys = []Key{
 var later = []struct{ help, names string }{
 	{"Concerns ensembles of several servers.",
 		"connectToLearnerMasterLimit leader.maxTimeToWaitForEpoch electionAlg " +
-			"quorumCnxnTimeoutMs electionPortBindRetry tcpKeepAlive leaderConnectDelayDuringRetryMs dynamicConfigFile " +
+			"quorumCnxnTimeoutMs electionPortBindRetry tcpKeepAlive leaderConnectDelayDuringRetryMs " +
 			"leader.maxConcurrentSnapSyncs leader.maxConcurrentDiffSyncs oraclePath snapshotSizeFactor db.autocreate " +
 			"messageTracker.BufferSize messageTracker.Enabled enableEagerACLCheck"},
 	{"Concerns TLS and SASL.",
-		"secureClientPort secureClientPortAddress sslQuorum portUnification client.portUnification ssl.keyStore.location " +
-			"ssl.keyStore.password ssl.keyStore.passwordPath ssl.keyStore.type ssl.trustStore.location ssl.trustStore.password " +
-			"ssl.trustStore.passwordPath ssl.trustStore.type ssl.protocol ssl.enabledProtocols ssl.ciphersuites " +
-			"ssl.hostnameVerification ssl.clientHostnameVerification ssl.crl ssl.ocsp ssl.clientAuth " +
-			"ssl.handshakeDetectionTimeoutMillis ssl.quorum.keyStore.location ssl.quorum.keyStore.password " +
-			"ssl.quorum.trustStore.location ssl.quorum.trustStore.password ssl.quorum.hostnameVerification " +
-			"ssl.quorum.clientAuth ssl.authProvider sslQuorumReloadCertFiles client.certReload fips-mode authProvider.1 " +
-			"X509AuthenticationProvider.superUser superUser sessionRequireClientSASLAuth allowSaslFailedClients " +
-			"ensembleAuthName kerberos.removeHostFromPrincipal kerberos.removeRealmFromPrincipal sasl.serverconfig " +
-			"java.security.auth.login.config quorum.auth.enableSasl quorum.auth.learnerRequireSasl " +
-			"quorum.auth.serverRequireSasl quorum.auth.learner.saslLoginContext quorum.auth.server.saslLoginContext " +
-			"quorum.auth.kerberos.servicePrincipal"},
+		"secureClientPort secureClientPortAddress portUnification client.portUnification ssl.authProvider " +
+			"sslQuorumReloadCertFiles client.certReload fips-mode X509AuthenticationProvider.superUser superUser " +
+			"allowSaslFailedClients ensembleAuthName kerberos.removeHostFromPrincipal " +
+			"kerberos.removeRealmFromPrincipal sasl.serverconfig java.security.auth.login.config " +
+			"quorum.auth.learner.saslLoginContext quorum.auth.server.saslLoginContext " +
+			"quorum.auth.kerberos.servicePrincipal " +
+			"ssl.keyStore.location ssl.keyStore.password ssl.keyStore.passwordPath ssl.keyStore.type " +
+			"ssl.trustStore.location ssl.trustStore.password ssl.trustStore.passwordPath ssl.trustStore.type " +
+			"ssl.protocol ssl.enabledProtocols ssl.ciphersuites ssl.hostnameVerification ssl.clientHostnameVerification " +
+			"ssl.allowReverseDnsLookup ssl.crl ssl.ocsp ssl.handshakeDetectionTimeoutMillis " +
+			"ssl.quorum.keyStore.location ssl.quorum.keyStore.password ssl.quorum.keyStore.passwordPath " +
+			"ssl.quorum.keyStore.type ssl.quorum.trustStore.location ssl.quorum.trustStore.password " +
+			"ssl.quorum.trustStore.passwordPath ssl.quorum.trustStore.type ssl.quorum.protocol " +
+			"ssl.quorum.enabledProtocols ssl.quorum.ciphersuites ssl.quorum.hostnameVerification " +
+			"ssl.quorum.clientHostnameVerification ssl.quorum.allowReverseDnsLookup ssl.quorum.crl ssl.quorum.ocsp " +
+			"ssl.quorum.handshakeDetectionTimeoutMillis ssl.quorum.context.supplier.class"},
 	{"Concerns HTTPS, backups by HTTP, and the audit log.",
-		"admin.portUnification admin.forceHttps admin.needClientAuth admin.snapshot.enabled admin.restore.enabled " +
+		"admin.portUnification admin.snapshot.enabled admin.restore.enabled " +
 			"admin.rateLimiterIntervalInMS metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
 	{"Concerns throttling beyond globalOutstandingLimit.",
 		"largeRequestMaxBytes largeRequestThreshold requestThrottleLimit request_throttle_max_requests " +

@@ -26,6 +26,12 @@ func Table() []Key {
 			all = append(all, Key{Name: name, Kind: Text, Class: Later, Help: l.help})
 		}
 	}
+	for i := range guards {
+		g := &guards[i]
+		for _, name := range strings.Fields(g.names) {
+			all = append(all, Key{Name: name, Kind: Text, Class: Restricting, Help: g.help(), guard: g})
+		}
+	}
 	for _, i := range ignored {
 		for _, name := range strings.Fields(i.names) {
 			all = append(all, Key{Name: name, Kind: Text, Class: Ignored, Reason: i.reason,
@@ -45,30 +51,56 @@ func EnvName(key string) string {
 
 // loader gathers what the files say.
 type loader struct {
-	v        *viper.Viper
-	known    map[string]*Key   // by every spelling
-	source   map[string]string // by name
-	warnings []string
-	members  []ensemble.Setting
+	file      string // the first one
+	v         *viper.Viper
+	known     map[string]*Key   // by every spelling
+	source    map[string]string // by name
+	warnings  []string
+	members   []ensemble.Setting
+	version   int64     // of the list of servers
+	providers []Setting // the lines authProvider.NAME
+	unread    []error   // secrets that cannot be read here
 }
 
 // Load reads a file, its drop-ins and the environment.
 func Load(file string) (*Config, error) {
-	l := newLoader()
-	files, err := sources(file)
+	c, l, err := load(file)
+	if err == nil {
+		err = errors.Join(l.unread...)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		if err := l.read(f); err != nil {
-			return nil, err
-		}
-	}
-	c := &Config{File: file}
-	if err := l.fill(c); err != nil {
+	return c, nil
+}
+
+// LoadBeside is Load for commands beside the service: secrets that only the service can read are
+// left out, and named.
+func LoadBeside(file string) (*Config, error) {
+	c, l, err := load(file)
+	if err != nil {
 		return nil, err
 	}
-	return c, c.check(l)
+	for _, u := range l.unread {
+		c.Unread = append(c.Unread, u.Error())
+	}
+	return c, nil
+}
+
+func load(file string) (*Config, *loader, error) {
+	l := newLoader(file)
+	if err := l.gather(); err != nil {
+		return nil, nil, err
+	}
+	if err := l.readDynamic(); err != nil {
+		return nil, nil, err
+	}
+	l.environment()
+	c := &Config{File: file}
+	if err := l.fill(c); err != nil {
+		return nil, nil, err
+	}
+	return c, l, c.check(l)
 }
 
 // DataDir is the data directory that a configuration names, whether or not the rest of it
@@ -83,21 +115,18 @@ type Storage struct {
 	DataDir       string
 	DataLogDir    string // DataDir if it is not set
 	ExtendedTypes bool
+	Listed        bool // there is a list of servers, right or wrong
 }
 
 // StorageOf reads what a configuration says of the data, whether or not the rest of it would do.
 func StorageOf(file string) (s Storage, err error) {
-	l := newLoader()
-	files, err := sources(file)
-	if err != nil {
+	l := newLoader(file)
+	if err := l.gather(); err != nil {
 		return s, err
 	}
-	for _, f := range files {
-		if err := l.read(f); err != nil {
-			return s, err
-		}
-	}
+	l.environment()
 	s = Storage{DataDir: l.v.GetString("dataDir"), DataLogDir: l.v.GetString("dataLogDir")}
+	s.Listed = len(l.members) > 0 || l.v.GetString("dynamicConfigFile") != ""
 	if k := l.known["extendedTypesEnabled"]; l.v.IsSet(k.Name) {
 		if err := k.parse(l.v.GetString(k.Name), &s.ExtendedTypes); err != nil {
 			return s, fmt.Errorf("%w: %s: %s: %w", ErrConfig, file, k.Name, err)
@@ -112,8 +141,9 @@ func StorageOf(file string) (s Storage, err error) {
 	return s, nil
 }
 
-func newLoader() *loader {
+func newLoader(file string) *loader {
 	l := &loader{
+		file:  file,
 		v:     viper.NewWithOptions(viper.KeyDelimiter("::")), // names have dots in them
 		known: make(map[string]*Key), source: make(map[string]string),
 	}
@@ -127,6 +157,20 @@ func newLoader() *loader {
 		}
 	}
 	return l
+}
+
+// gather reads the file and its drop-ins.
+func (l *loader) gather() error {
+	files, err := sources(l.file)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := l.read(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sources are the file and its drop-ins, in the order in which they are read.
@@ -160,7 +204,9 @@ func (l *loader) read(file string) error {
 	for _, e := range entries {
 		k := l.known[e.key]
 		if k == nil {
-			l.stranger(e)
+			if err := l.stranger(e); err != nil {
+				return err
+			}
 			continue
 		}
 		if at := seen[k.Name]; at > 0 {
@@ -178,42 +224,50 @@ func (l *loader) warn(format string, args ...any) {
 }
 
 // stranger deals with a key that has no row.
-func (l *loader) stranger(e entry) {
-	if dynamic.MatchString(e.key) {
-		if ensemble.Concerns(e.key) {
-			l.members = append(l.members, ensemble.Setting{Key: e.key, Value: e.value})
-			l.source[e.key] = fmt.Sprintf("%s:%d", e.file, e.line)
+func (l *loader) stranger(e entry) error {
+	key := strings.TrimPrefix(e.key, "zookeeper.")
+	switch {
+	case key == "version":
+		return l.setVersion(e)
+	case dynamic.MatchString(key) && ensemble.Concerns(key):
+		l.member(entry{key, e.value, e.file, e.line})
+	case dynamic.MatchString(key):
+		l.providers = append(l.providers, Setting{key, e.value, fmt.Sprintf("%s:%d", e.file, e.line), Later})
+	default:
+		near := l.nearest(e.key)
+		if near != "" {
+			near = "; did you mean " + near + "?"
 		}
-		return
+		l.warn("%s:%d: %s is not a setting that zkd knows; it has no effect%s", e.file, e.line, e.key, near)
 	}
-	near := l.nearest(e.key)
-	if near == "" {
-		l.warn("%s:%d: %s is not a setting that zkd knows; it has no effect", e.file, e.line, e.key)
-		return
+	return nil
+}
+
+// value is the text that a setting has, and where from; both are empty if it is not set.
+func (l *loader) value(name string) (value, source string) {
+	source = l.source[name]
+	if env := EnvName(name); os.Getenv(env) != "" {
+		source = fromEnv(env)
 	}
-	l.warn("%s:%d: %s is not a setting that zkd knows and has no effect; did you mean %s?", e.file, e.line, e.key, near)
+	if source == "" {
+		return "", ""
+	}
+	return l.v.GetString(name), source
 }
 
 // fill turns texts into values.
 func (l *loader) fill(c *Config) error {
 	var errs []error
 	for _, k := range Table() {
-		source, value := l.source[k.Name], k.Default
-		if _, ok := os.LookupEnv(EnvName(k.Name)); ok {
-			source = "environment variable " + EnvName(k.Name)
-		}
+		value, source := l.value(k.Name)
 		set := source != ""
 		if set {
-			value = l.v.GetString(k.Name)
-		}
-		if !set {
-			source = "default"
-		}
-		if set && k.Class == Ignored {
-			l.warn("%s: %s has no effect in zkd: %s", source, k.Name, k.Reason)
-		}
-		if set && k.Class == Later {
-			l.warn("%s: %s has no effect in this version", source, k.Name)
+			l.source[k.Name] = source
+			if err := l.judge(&k, value, source); err != nil {
+				errs = append(errs, err)
+			}
+		} else {
+			value, source = k.Default, "default"
 		}
 		if set || k.Class == Effective {
 			c.Settings = append(c.Settings, Setting{k.Name, value, source, k.Class})
@@ -221,16 +275,43 @@ func (l *loader) fill(c *Config) error {
 		if k.field == nil {
 			continue
 		}
-		value, err := credential(value)
+		secret, err := credential(value)
+		if errors.Is(err, ErrCredential) {
+			l.unread = append(l.unread, fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err))
+			secret, err = k.Default, nil
+		}
 		if err == nil {
-			err = k.parse(value, k.field(c))
+			err = k.parse(secret, k.field(c))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err))
 		}
 	}
+	for _, m := range l.members {
+		c.Settings = append(c.Settings, Setting{m.Key, m.Value, l.source[m.Key], Effective})
+	}
+	for _, p := range l.providers {
+		c.Settings = append(c.Settings, p)
+		errs = append(errs, l.provider(p))
+	}
 	c.Warnings = l.warnings
 	return errors.Join(errs...)
+}
+
+// judge says what a setting that is set does not do here, or why that will not do.
+func (l *loader) judge(k *Key, value, source string) error {
+	switch k.Class {
+	case Ignored:
+		l.warn("%s: %s has no effect in zkd: %s", source, k.Name, k.Reason)
+	case Restricting:
+		if err := k.guard.check(value); err != nil {
+			return fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err)
+		}
+		fallthrough
+	case Later:
+		l.warn("%s: %s has no effect in this version", source, k.Name)
+	}
+	return nil
 }
 
 // parse reads a value into its field.
@@ -296,6 +377,9 @@ func (c *Config) check(l *loader) error {
 		return wrong("enforce.auth.schemes", "must be set where enforce.auth.enabled is true, for example to digest")
 	}
 	if err := c.join(l); err != nil {
+		return err
+	}
+	if err := c.checkSecure(l); err != nil {
 		return err
 	}
 	if !strings.HasPrefix(c.AdminPath, "/") || strings.ContainsAny(c.AdminPath, "{} ?#") {

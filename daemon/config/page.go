@@ -24,6 +24,15 @@ func Page() string {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString(".SH SETTINGS THAT ARE REFUSED\n" +
+		"They keep somebody out by TLS or SASL, which zkd does not have yet:\n" +
+		"without them it would let everybody in.\n" +
+		"Values that demand nothing are accepted, with a warning.\n")
+	for _, g := range guards {
+		fmt.Fprintf(&b, ".PP\n%s of %s:\n%s, but for %s.\n", g.lacks, roff(g.whom),
+			roff(strings.Join(strings.Fields(g.names), ", ")), strings.ReplaceAll(g.harmless, " ", ", "))
+	}
+	b.WriteString(".PP\nsecureClientPort without a clientPort: nobody could connect.\n")
 	b.WriteString(".SH SETTINGS WITHOUT EFFECT IN THIS VERSION\nThey are accepted, with a warning.\n")
 	for _, l := range later {
 		fmt.Fprintf(&b, ".PP\n%s\n%s.\n", roff(l.help), roff(strings.Join(strings.Fields(l.names), ", ")))
@@ -59,20 +68,54 @@ the settings that are marked below take effect; those that need a restart are na
 .SH SERVERS OF AN ENSEMBLE
 .TP
 .BI server. N = host : quorumPort : electionPort\fR[:\fPobserver\fR]
-One line for each server, the same on all of them. A server finds its own number in the file
+One line for each server, the same on all of them. Behind a semicolon it may say where clients connect:
+.IR "" ; clientPort
+or
+.IR "" ; clientAddress : clientPort .
+A server finds its own number in the file
 .I myid
 of its
-.BR dataDir .
+.BR dataDir ;
+without any list of servers it runs on its own, and warns if there is such a file.
 The addresses of other servers take effect on a reload; other changes of the list need a restart.
 .TP
 .BI group. N = id : id\fR...\fP
 .TQ
 .BI weight. N = number
 Hierarchical quorums.
+.TP
+.BI dynamicConfigFile= path
+These lines are in a file of their own, as ZooKeeper keeps them after a reconfiguration. The file is read at the
+start and on a reload; zkd does not write it, and there is no reconfiguration without a restart. There may be no
+such lines in zoo.cfg then.
+.TP
+.BI authProvider. name = class
+The classes of ZooKeeper's schemes digest and ip are always there. Those of sasl, x509, ensemble and key are
+accepted with a warning: nobody can authenticate with them yet. Others are refused.
+.PP
+The variables ZKD_SERVER_N, ZKD_GROUP_N and ZKD_WEIGHT_N, with a number for N, go before the lines of the files.
 .SH SETTINGS
 `
 
-const pageTail = `.SH FILES
+const pageTail = `.SH DIRECTORIES
+The unit may write to
+.I /var/lib/zkd
+only. A
+.B dataDir
+or
+.B dataLogDir
+elsewhere, on a disk of its own, is given to it in a drop-in:
+.PP
+.nf
+# systemctl edit zkd
+[Unit]
+RequiresMountsFor=/srv/zkd\-log
+[Service]
+ReadWritePaths=/srv/zkd\-log
+
+# install \-d \-o zkd \-g zkd \-m 750 /srv/zkd\-log
+.fi
+.SH FILES
 .I /etc/zkd/zoo.cfg
 .br
 .I /etc/zkd/zoo.cfg.d/*.cfg

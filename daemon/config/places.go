@@ -29,6 +29,12 @@ func (c *Config) places(l *loader) {
 		c.Warnings = append(c.Warnings, "metricsProvider.className="+c.MetricsClass+
 			" is not here; "+prometheusProvider+" serves metrics for Prometheus")
 	}
+	if https, source := l.value("metricsProvider.httpsPort"); c.MetricsPort != 0 && https != "" &&
+		l.source["metricsProvider.httpPort"] == "" {
+		c.MetricsPort = 0
+		c.Warnings = append(c.Warnings, source+": metricsProvider.httpsPort is set, metricsProvider.httpPort is not:"+
+			" metrics are not served on the network, as zkd has no TLS yet")
+	}
 	if dir := os.Getenv("RUNTIME_DIRECTORY"); c.AdminSocket == "" && filepath.IsAbs(dir) {
 		c.AdminSocket = filepath.Join(dir, "zkd.sock")
 	}

@@ -41,7 +41,7 @@ type Config struct {
 	Members []Member // in the order of their ids
 	Groups  []Group  // none means that a majority of the participants is a quorum
 	Weights map[int64]int64
-	Version int64 // zxid at which it was established; 0 if it comes from a file
+	Version int64 // zxid at which it was established; 0 if a file does not tell
 }
 
 // Group is one group of a hierarchical quorum.
