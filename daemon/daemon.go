@@ -9,7 +9,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -129,7 +131,19 @@ func (p *process) openStore() (*store.Store, error) {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 	}()
-	return store.Open(p.storeOptions())
+	st, err := store.Open(p.storeOptions())
+	return st, sandboxed(err, p.cfg)
+}
+
+// sandboxed adds to an error what to do where it is the unit that forbids a directory.
+func sandboxed(err error, cfg *config.Config) error {
+	unit := os.Getenv("INVOCATION_ID") != "" || os.Getenv("NOTIFY_SOCKET") != ""
+	if !errors.Is(err, syscall.EROFS) || !unit {
+		return err
+	}
+	return fmt.Errorf("%w; unless the disk is mounted read-only, the unit does not let the service write there: "+
+		"name %s in ReadWritePaths= and RequiresMountsFor= in a drop-in, with systemctl edit; see zoo.cfg(5)",
+		err, strings.Join(slices.Compact([]string{cfg.DataDir, cfg.DataLogDir}), " and "))
 }
 
 func (p *process) storeOptions() store.Options {

@@ -65,7 +65,7 @@ func (g *globals) doctorCommand() *cobra.Command {
 
 func (d *doctor) examine(file string) {
 	var err error
-	if d.cfg, err = config.Load(file); err != nil && !errors.Is(err, config.ErrCredential) {
+	if d.cfg, err = config.LoadBeside(file); err != nil {
 		d.unreadable(err)
 		return
 	}
@@ -78,6 +78,7 @@ func (d *doctor) examine(file string) {
 	for _, dir := range slices.Compact(dirs) {
 		d.disk(dir)
 	}
+	d.sandbox(file, runTool)
 	d.files()
 	d.firewall(runTool)
 	d.requests()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,6 +136,59 @@ type tool func(name string, args ...string) (string, error)
 func runTool(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	return string(out), err
+}
+
+// sandbox looks whether the unit of a configuration lets the service write to its directories.
+func (d *doctor) sandbox(file string, run tool) {
+	if filepath.Dir(file) != "/etc/zkd" {
+		return // no unit reads it
+	}
+	unit := "zkd"
+	if name := strings.TrimSuffix(filepath.Base(file), ".cfg"); name != "zoo" {
+		unit = "zkd@" + name
+	}
+	text, err := run("systemctl", "show", unit, "-p", "ProtectSystem,StateDirectory,ReadWritePaths")
+	if err != nil {
+		return // there is no systemd here
+	}
+	values := make(map[string]string)
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values[key] = value
+	}
+	if values["ProtectSystem"] != "strict" {
+		return
+	}
+	var writable []string
+	for _, dir := range strings.Fields(values["StateDirectory"]) {
+		writable = append(writable, filepath.Join("/var/lib", dir))
+	}
+	for _, path := range strings.Fields(values["ReadWritePaths"]) {
+		writable = append(writable, strings.TrimLeft(path, "-+"))
+	}
+	for i, dir := range slices.Compact([]string{d.cfg.DataDir, d.cfg.DataLogDir}) {
+		key := []string{"dataDir", "dataLogDir"}[i]
+		if slices.ContainsFunc(writable, func(top string) bool { return within(dir, top) }) {
+			d.ok("sandbox", "%s.service may write to %s", unit, dir)
+			continue
+		}
+		fix := fmt.Sprintf("systemctl edit %s, with ReadWritePaths=%s in [Service] and RequiresMountsFor=%s in [Unit]"+
+			"; then restart it", unit, dir, dir)
+		d.warn("sandbox", fix, "%s %s is not among what %s.service may write to: %s",
+			key, dir, unit, strings.Join(writable, " "))
+	}
+}
+
+// within says whether a directory is another one or below it, wherever symbolic links lead.
+func within(dir, top string) bool {
+	real := func(path string) string {
+		if to, err := filepath.EvalSymlinks(path); err == nil {
+			return to
+		}
+		return filepath.Clean(path)
+	}
+	rest, err := filepath.Rel(real(top), real(dir))
+	return err == nil && rest != ".." && !strings.HasPrefix(rest, "../")
 }
 
 // firewall looks whether this machine lets the others in.
