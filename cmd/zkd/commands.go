@@ -81,7 +81,7 @@ func checkCommand() *cobra.Command {
 		if len(args) == 1 {
 			*file = args[0]
 		}
-		cfg, err := config.Load(*file)
+		cfg, err := config.LoadBeside(*file)
 		if err != nil || *quiet {
 			return err
 		}
@@ -95,6 +95,9 @@ func checkCommand() *cobra.Command {
 		}
 		for _, w := range cfg.Warnings {
 			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+		}
+		for _, u := range cfg.Unread {
+			fmt.Fprintln(cmd.ErrOrStderr(), "not checked:", u)
 		}
 		return nil
 	}
@@ -112,7 +115,7 @@ func recoverCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		cfg, err := config.Load(*file)
+		cfg, err := config.LoadBeside(*file)
 		if err != nil {
 			return err
 		}
@@ -139,7 +142,7 @@ func reloadCommand() *cobra.Command {
 		if err != nil || pid <= 1 {
 			return fmt.Errorf("%q is not the id of a process", args[0])
 		}
-		if _, err := config.Load(*file); err != nil && !errors.Is(err, config.ErrCredential) {
+		if _, err := config.LoadBeside(*file); err != nil {
 			return err
 		}
 		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {

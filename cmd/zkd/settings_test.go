@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zkd-project/zkd/daemon"
+)
+
+// zkd runs a command to its end, which is forced if it does not come.
+func zkd(env []string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(append(os.Environ(), "ZKD_TEST_AS_DAEMON=1"), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestSecretOfTheService: what only the service can read does not keep others from commands that
+// do not need it.
+func TestSecretOfTheService(t *testing.T) {
+	s := newService(t)
+	s.config("DigestAuthenticationProvider.superDigest=cred:digest")
+	if out, err := zkd(nil, "recover", "-c", s.file); err != nil || !strings.Contains(out, "whole up to zxid") {
+		t.Errorf("recover: %v: %s", err, out)
+	}
+	out, err := zkd(nil, "check-config", s.file)
+	if err != nil || !strings.Contains(out, "cred:digest") || !strings.Contains(out, "tickTime") ||
+		!strings.Contains(out, "not checked: ") || !strings.Contains(out, "LoadCredential=digest:FILE") {
+		t.Errorf("check-config: %v: %s", err, out)
+	}
+	if out, err := zkd(nil, "check-config", "-q", s.file); err != nil || out != "" {
+		t.Errorf("check-config -q: %v: %s", err, out)
+	}
+	if out, err := zkd(nil, "run", "-c", s.file); err == nil || !strings.Contains(out, "LoadCredential=digest:FILE") {
+		t.Errorf("run: %v: %s", err, out)
+	}
+	s.config("DigestAuthenticationProvider.superDigest=cred:digest\nmaxCnxns=many")
+	if out, err := zkd(nil, "check-config", s.file); err == nil || !strings.Contains(out, "many") {
+		t.Errorf("check-config of a wrong file: %v: %s", err, out)
+	}
+}
+
+// TestRestrictingIsRefused: the daemon does not start where it would let everybody in.
+func TestRestrictingIsRefused(t *testing.T) {
+	s := newService(t)
+	s.config("sessionRequireClientSASLAuth=true")
+	for _, args := range [][]string{{"run", "-c", s.file}, {"check-config", s.file}} {
+		out, err := zkd(nil, args...)
+		var e *exec.ExitError
+		if !errors.As(err, &e) || e.ExitCode() != daemon.ExitConfig || !strings.Contains(out, "sessionRequireClientSASLAuth") {
+			t.Errorf("%q: %v: %s", args, err, out)
+		}
+	}
+}
+
+// TestStrayIDIsSeen: a server with a myid and no list of servers says loudly that it is on its own.
+func TestStrayIDIsSeen(t *testing.T) {
+	s := newService(t)
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "myid"), []byte("3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start(0)
+	if n := s.note(); n["READY"] != "1" || !strings.Contains(n["STATUS"], "NOT IN AN ENSEMBLE") {
+		t.Errorf("%v", n)
+	}
+	s.signal(syscall.SIGTERM)
+	if code := s.code(); code != 0 || !strings.Contains(s.output.String(), "RUNS ON ITS OWN") {
+		t.Errorf("code %d", code)
+	}
+}
+
+// TestForbiddenDirectory has the unit's sandbox, as far as it shows to a program: a directory that
+// cannot be written to. It takes root to make one.
+func TestForbiddenDirectory(t *testing.T) {
+	s := newService(t)
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", s.dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(s.dir, unix.MNT_DETACH)
+	out, err := zkd([]string{"INVOCATION_ID=1", "NOTIFY_SOCKET="}, "run", "-c", s.file)
+	if err == nil || !strings.Contains(out, "ReadWritePaths=") || !strings.Contains(out, s.dir) {
+		t.Errorf("under systemd: %v: %s", err, out)
+	}
+	out, err = zkd([]string{"INVOCATION_ID=", "NOTIFY_SOCKET="}, "run", "-c", s.file)
+	if err == nil || strings.Contains(out, "ReadWritePaths=") {
+		t.Errorf("by hand: %v: %s", err, out)
+	}
+}
