@@ -44,7 +44,14 @@ func Of(service string, dirs ...string) (list List) {
 // Give gives what belongs to root in each directory to its owner.
 func (l List) Give() error {
 	for _, o := range l {
-		err := filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
+		top, err := filepath.EvalSymlinks(o.dir) // what a link leads to is walked through, and not the link
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
