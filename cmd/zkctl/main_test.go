@@ -33,6 +33,14 @@ func serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr, stop := serveConfig(t, cfg)
+	t.Cleanup(stop)
+	return addr
+}
+
+// serveConfig runs a server with a configuration until stop is called.
+func serveConfig(t *testing.T, cfg *config.Config) (addr string, stop func()) {
+	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -40,20 +48,18 @@ func serve(t *testing.T) string {
 	go func() {
 		ended <- daemon.Run(ctx, cfg, log, func(addrs []net.Addr) { ready <- addrs[0].String() })
 	}()
-	t.Cleanup(func() {
+	select {
+	case addr = <-ready:
+	case err := <-ended:
+		cancel()
+		t.Fatal(err)
+	}
+	return addr, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	})
-	select {
-	case addr := <-ready:
-		return addr
-	case err := <-ended:
-		ended <- err
-		t.Fatal(err)
 	}
-	return ""
 }
 
 // zkctl runs a command.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +18,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zkd-project/zkd/daemon/config"
+	"github.com/zkd-project/zkd/daemon/owner"
+	"github.com/zkd-project/zkd/daemon/server"
+	"github.com/zkd-project/zkd/daemon/store"
 )
 
 // setup is what init writes.
@@ -58,19 +63,65 @@ const freshZnodes = 5
 
 // lone fails if the server runs on its own and has data, which it would lose to the ensemble's.
 func (s *setup) lone() error {
-	cfg, err := config.Load(s.file)
-	if err != nil || cfg.Ensemble != nil || s.keep {
-		return nil // what is wrong shows when the list is there
-	}
-	g := &globals{timeout: time.Second}
-	at := g.ask(net.JoinHostPort(localAddress(cfg.ClientPortAddress), strconv.Itoa(cfg.ClientPort)))
-	if n, err := strconv.Atoi(at.Znodes); err != nil || at.Mode != "standalone" || n <= freshZnodes {
+	if s.keep {
 		return nil
 	}
-	return fmt.Errorf("this server has %s znodes, and an ensemble begins with the data of one server: if it is "+
+	data, err := config.StorageOf(s.file)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.LoadBeside(s.file)
+	if err == nil && cfg.Ensemble != nil || err != nil && data.Listed {
+		return nil // it is one of an ensemble, whose other servers have the data, too
+	}
+	at := running(cfg)
+	znodes, err := strconv.Atoi(at.Znodes)
+	if err != nil || at.Mode != "standalone" {
+		znodes, err = stored(data)
+	}
+	if errors.Is(err, store.ErrInUse) && at.Mode != "" {
+		return nil // it runs, and not on its own
+	}
+	if err != nil {
+		return fmt.Errorf("it cannot be told whether this server has znodes, which would be lost to an ensemble that "+
+			"begins with another one's: %w; have it run and answer, or give --keep-data if its znodes are to be the "+
+			"ensemble's", err)
+	}
+	if znodes <= freshZnodes {
+		return nil
+	}
+	dirs := strings.Join(slices.Compact([]string{data.DataDir, data.DataLogDir}), " ")
+	return fmt.Errorf("this server has %d znodes, and an ensemble begins with the data of one server: if it is "+
 		"this one, give --keep-data here alone, and start it first; if not: "+
-		"systemctl stop zkd && find %s -mindepth 1 -delete",
-		at.Znodes, cfg.DataDir)
+		"systemctl stop zkd && find %s -mindepth 1 -delete", znodes, dirs)
+}
+
+// running asks the server of a configuration, which may be nil, how it is.
+func running(cfg *config.Config) serverStatus {
+	if cfg == nil {
+		return serverStatus{}
+	}
+	g := &globals{timeout: time.Second}
+	return g.ask(net.JoinHostPort(localAddress(cfg.ClientPortAddress), strconv.Itoa(cfg.ClientPort)))
+}
+
+// stored counts the znodes of a server that is stopped, as the word srvr does.
+func stored(data config.Storage) (znodes int, err error) {
+	o := store.Options{ImageDir: data.DataDir, LogDir: data.DataLogDir, Log: quietLog(), ReadOnly: true}
+	found, err := store.HasData(o)
+	if err != nil || !found {
+		return 0, err
+	}
+	own := owner.Of("zkd", data.DataDir, data.DataLogDir)
+	st, err := store.Open(o)
+	if err != nil {
+		return 0, errors.Join(err, own.Give())
+	}
+	t, err := server.Recover(st, treeOptions().Tree, quietLog(), nil, nil)
+	if err = errors.Join(err, st.Close(), own.Give()); err != nil {
+		return 0, err
+	}
+	return t.Counts().Znodes + 1, nil
 }
 
 // ask asks for what is missing.
@@ -149,24 +200,51 @@ func (s *setup) write(out io.Writer) error {
 			return fmt.Errorf("%s says something else already; look at it, and give --force to replace it", path)
 		}
 	}
-	before, existed := os.ReadFile(list)
-	if err := place(list, lines); err != nil {
+	undo, err := remember(list, myid)
+	if err != nil {
 		return err
 	}
-	if err := place(myid, id); err != nil {
-		return err
+	err = place(list, lines)
+	if err == nil {
+		err = place(myid, id)
 	}
-	if _, err := config.Load(s.file); err != nil { // the old list is put back
-		if existed == nil {
-			err = errors.Join(err, place(list, string(before)))
-		} else {
-			err = errors.Join(err, os.Remove(list), os.Remove(myid))
+	if err == nil {
+		_, err = config.LoadBeside(s.file)
+	}
+	if err != nil {
+		if bad := undo(); bad != nil {
+			return fmt.Errorf("%w; and what was there before could not be put back: %w", err, bad)
 		}
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	fmt.Fprintf(out, "%s lists %d servers, %s says that this one is %d.\n", list, len(s.servers), myid, s.id)
 	fmt.Fprintf(out, "Next: systemctl restart zkd && zkctl wait && zkctl status\n")
 	return nil
+}
+
+// remember reads files; undo puts them back as they were, or removes those that were not there.
+func remember(paths ...string) (undo func() error, err error) {
+	texts := make([][]byte, len(paths))
+	there := make([]bool, len(paths))
+	for i, path := range paths {
+		texts[i], err = os.ReadFile(path)
+		there[i] = err == nil
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return func() (err error) {
+		for i, path := range paths {
+			now, bad := os.ReadFile(path)
+			switch {
+			case there[i] && (bad != nil || !bytes.Equal(now, texts[i])):
+				err = errors.Join(err, place(path, string(texts[i])))
+			case !there[i] && !errors.Is(bad, os.ErrNotExist):
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
+		return err
+	}, nil
 }
 
 // dataDir is the data directory that a configuration names. The rest of it may be wrong yet.

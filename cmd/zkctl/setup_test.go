@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zkd-project/zkd/daemon/config"
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -51,6 +52,98 @@ func TestInitOfServerWithData(t *testing.T) {
 	}
 	if err := try("--id", "1", "--keep-data"); err != nil {
 		t.Errorf("it is to be kept: %v", err)
+	}
+}
+
+// TestInitOfStoppedServer: the data of a server that does not run count, too.
+func TestInitOfStoppedServer(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zoo.cfg")
+	text := "dataDir=" + dir + "/data\ndataLogDir=" + dir + "/log\nclientPort=0\nclientPortAddress=127.0.0.1\n" +
+		"DigestAuthenticationProvider.superDigest=cred:digest\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{file + ".d", dir + "/data"} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := filepath.Join(file+".d", "ensemble.cfg")
+	try := func(more ...string) error {
+		_ = os.Remove(list)
+		args := []string{"init", "--config", file, "--id", "1", "--server", "1=zk1", "--server", "2=zk2", "--server", "3=zk3"}
+		_, err := zkctl("", "", append(args, more...)...)
+		return err
+	}
+	if err := try(); err != nil {
+		t.Errorf("there are no data: %v", err)
+	}
+	_ = os.Remove(list)
+	znode := func(path string) {
+		t.Helper()
+		cfg, err := config.LoadBeside(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, stop := serveConfig(t, cfg)
+		defer stop()
+		if path != "" {
+			expect(t, addr, "Created "+path+"\n", "create", path)
+		}
+	}
+	znode("")
+	if err := try(); err != nil {
+		t.Errorf("nobody has made anything: %v", err)
+	}
+	_ = os.Remove(list)
+	znode("/a")
+	if err := try(); err == nil || !strings.Contains(err.Error(), "--keep-data") || !strings.Contains(err.Error(), dir+"/log") {
+		t.Errorf("there is a znode: %v", err)
+	}
+	if err := try("--keep-data"); err != nil {
+		t.Errorf("it is to be kept: %v", err)
+	}
+	more := "server.1=zk1:2888:3888\nserver.2=zk2:2888:3888\nserver.3=zk3:2888:3888\n"
+	if err := os.WriteFile(list, []byte(more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"init", "--force", "--config", file, "--id", "2", "--server", "1=zk1", "--server", "2=zk2"}
+	if _, err := zkctl("", "", args...); err != nil {
+		t.Errorf("it is one of an ensemble: %v", err)
+	}
+}
+
+// TestInitPutsBack: where the new list will not do, everything is as it was.
+func TestInitPutsBack(t *testing.T) {
+	dir := t.TempDir()
+	file, myid := filepath.Join(dir, "zoo.cfg"), filepath.Join(dir, "myid")
+	list := filepath.Join(file+".d", "ensemble.cfg")
+	if err := os.Mkdir(file+".d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const old = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n"
+	for _, test := range []struct{ name, list, id string }{
+		{"nothing was there", "", ""}, {"an id was there", "", "2\n"}, {"both were there", old, "3\n"},
+	} {
+		for path, text := range map[string]string{file: "dataDir=" + dir + "\nclientPort=1\n", list: test.list, myid: test.id} {
+			err := os.Remove(path)
+			if text != "" {
+				err = os.WriteFile(path, []byte(text), 0o600)
+			}
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		_, err := zkctl("", "", "init", "--config", file, "--force", "--id", "2", "--server", "1=a", "--server", "2=b:1:x")
+		if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		for path, want := range map[string]string{list: test.list, myid: test.id} {
+			if got, err := os.ReadFile(path); string(got) != want || want == "" && err == nil {
+				t.Errorf("%s: %s holds %q, %v", test.name, path, got, err)
+			}
+		}
 	}
 }
 
