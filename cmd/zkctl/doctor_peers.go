@@ -183,6 +183,13 @@ func (d *doctor) drift(name string, theirs map[string]string) {
 			same = false
 		}
 	}
+	version := strconv.FormatInt(d.cfg.Ensemble.Version, 16)
+	if other, ok := theirs["version"]; ok && other != version {
+		d.wrong("settings", "give all the same dynamicConfigFile, or the newest version=N beside the server.N lines",
+			"%s has version %s of the list of servers, this server %s: who has a newer one may not follow who has an "+
+				"older one", name, other, version)
+		same = false
+	}
 	if same {
 		d.ok("settings", "%s has the same list of servers", name)
 	}

@@ -58,7 +58,7 @@ func TestDoctorComparesServers(t *testing.T) {
 		"server.1=127.0.0.1:1:2;%s\nserver.2=localhost:3:4;%s\nserver.3=127.0.0.1:5:6:observer;%[5]s\n",
 		data, port, host, own, other)
 	words["conf"] = "tickTime=1234\ninitLimit=10\nmembership: \nserver.1=127.0.0.1:1:2:participant;" + own +
-		"\nserver.2=localhost:3:9:participant;" + other + "\nserver.4=127.0.0.1:7:8:participant\nversion=0"
+		"\nserver.2=localhost:3:9:participant;" + other + "\nserver.4=127.0.0.1:7:8:participant\nversion=1f"
 	list, failed := examined(t, text)
 	if failed == nil {
 		t.Error("doctor does not fail")
@@ -68,6 +68,7 @@ func TestDoctorComparesServers(t *testing.T) {
 		{"warning", "settings", "server.2: server.2 has localhost:3:9:participant", ""},
 		{"error", "settings", "server.2 does not know server.3", ""},
 		{"error", "settings", "server.2 has server.4=127.0.0.1:7:8:participant, which this server does not know", ""},
+		{"error", "settings", "server.2 has version 1f of the list of servers, this server 0", ""},
 		{"warning", "settings", "jute.maxbuffer: server.2 has 4096, this server 2000000", ""},
 		{"warning", "requests", "jute.maxbuffer is 2000000 here", ""},
 		{"warning", "versions", "3.5.0-old:[server.2 server.3]", ""},

@@ -117,6 +117,15 @@ func TestDynamicFileErrors(t *testing.T) {
 	}
 }
 
+// TestVersionLine: the list of servers has a version wherever it is.
+func TestVersionLine(t *testing.T) {
+	text := "dataDir=" + ensembleDir(t, "2") + "\nserver.1=zk1:2888:3888\nserver.2=zk2:2888:3888\n"
+	if c, err := Load(write(t, text+"version=100000005\n")); err != nil || c.Ensemble.Version != 0x100000005 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	refused(t, "no version", write(t, text+"version=new\n"), "zoo.cfg:4: version: \"new\"")
+}
+
 // TestLoneLine: a list with one server says where clients connect, too.
 func TestLoneLine(t *testing.T) {
 	c, err := Load(write(t, "dataDir=/d\nserver.1=zk1:2888:3888;127.0.0.1:2199\n"))

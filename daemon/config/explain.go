@@ -56,7 +56,8 @@ func Document() string {
 	for _, n := range numberedKeys {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", n.name, EnvName(n.name), strings.ReplaceAll(n.help, "|", "\\|"))
 	}
-	b.WriteString("\n" +
+	b.WriteString("\n`version=` and a hexadecimal number beside them is the version of the list; else it is the\n" +
+		"one at the end of the dynamic file's name, or 0.\n\n" +
 		"## Settings that have an effect\n\n| key | value | default | reload | meaning |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
 		value, reload := string(k.Kind), ""

@@ -87,7 +87,8 @@ Hierarchical quorums.
 .BI dynamicConfigFile= path
 These lines are in a file of their own, as ZooKeeper keeps them after a reconfiguration. The file is read at the
 start and on a reload; zkd does not write it, and there is no reconfiguration without a restart. There may be no
-such lines in zoo.cfg then.
+such lines in zoo.cfg then. The end of its name, or a line version=, is the version of the list, and a leader
+refuses servers with a newer one than its own.
 .TP
 .BI authProvider. name = class
 The classes of ZooKeeper's schemes digest and ip are always there. Those of sasl, x509, ensemble and key are
