@@ -181,13 +181,13 @@ func (d *doctor) sandbox(file string, run tool) {
 
 // within says whether a directory is another one or below it, wherever symbolic links lead.
 func within(dir, top string) bool {
-	real := func(path string) string {
+	follow := func(path string) string {
 		if to, err := filepath.EvalSymlinks(path); err == nil {
 			return to
 		}
 		return filepath.Clean(path)
 	}
-	rest, err := filepath.Rel(real(top), real(dir))
+	rest, err := filepath.Rel(follow(top), follow(dir))
 	return err == nil && rest != ".." && !strings.HasPrefix(rest, "../")
 }
 

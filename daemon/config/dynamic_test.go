@@ -69,6 +69,9 @@ func TestDynamicFile(t *testing.T) {
 	if s := setting(c, "clientPort"); s.Value != "2186" || s.Source != list+":2" {
 		t.Errorf("it says that %+v", s)
 	}
+	if s := setting(c, "clientPortAddress"); s.Value != "10.0.0.2" || s.Source != list+":2" {
+		t.Errorf("it says that %+v", s)
+	}
 	if s := setting(c, "server.3"); s.Source != list+":3" {
 		t.Errorf("it says that %+v", s)
 	}

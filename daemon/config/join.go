@@ -83,8 +83,7 @@ func (c *Config) clientAddress(l *loader, me *ensemble.Member) error {
 	}
 	if l.source["clientPort"] == "" {
 		c.ClientPort, l.source["clientPort"] = port, l.source[line]
-		i := slices.IndexFunc(c.Settings, func(s Setting) bool { return s.Key == "clientPort" })
-		c.Settings[i].Value, c.Settings[i].Source = text, l.source[line]
+		c.show("clientPort", text, l.source[line])
 	}
 	if c.ClientPort != port {
 		return wrong("clientPort", strconv.Itoa(c.ClientPort), text)
@@ -94,10 +93,17 @@ func (c *Config) clientAddress(l *loader, me *ensemble.Member) error {
 	case theirs != nil && theirs.IsUnspecified(): // the narrower one counts
 	case c.ClientPortAddress == "":
 		c.ClientPortAddress = host
+		c.show("clientPortAddress", host, l.source[line])
 	case mine != nil && theirs != nil && !mine.IsUnspecified() && !mine.Equal(theirs):
 		return wrong("clientPortAddress", c.ClientPortAddress, host)
 	}
 	return nil
+}
+
+// show has a setting's row tell a value that it has from elsewhere.
+func (c *Config) show(key, value, source string) {
+	i := slices.IndexFunc(c.Settings, func(s Setting) bool { return s.Key == key })
+	c.Settings[i].Value, c.Settings[i].Source = value, source
 }
 
 // stray warns of a file myid that is of no use: who put it there most likely believes this server to
