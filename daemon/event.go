@@ -26,6 +26,7 @@ var messages = map[string]string{
 	"election":         "c54b117a0502469184e8ee574e45f982", // the role in the ensemble changes
 	"learner":          "c97d3610e6404a8186b47c4912b23a01", // a leader's learner is in step, or gone
 	"truncated":        "54b68095f6934a219b95d064ceb91034", // the end of the log was never committed and is cut off
+	"disk-full":        "d1572626c33728773b00702c627b2a11", // a start waits for space
 	"log-full":         "4346d609f1004078bb5d97913d1b15fb", // writes wait for space on the log's disk
 	"log-writable":     "8625dfebc55841a59e933efcca82827a", // they wait no longer
 	"image-full":       "ae832cf0cd3141bbbafd72645b020255", // the image cannot be written for want of space

@@ -141,7 +141,9 @@ func (s *Store) LoadImage(workers int, f func(key, value []byte) error) error {
 }
 
 // readAll calls f for every record. Each of its workers runs in a call of in.
-func readAll(db leveldb.Reader, dir string, workers int, in func(func() error) error, f func(key, value []byte) error) error {
+func readAll(
+	db leveldb.Reader, dir string, workers int, in func(func() error) error, f func(key, value []byte) error,
+) error {
 	bounds, err := imageBounds(db, dir, workers)
 	if err != nil {
 		return err

@@ -45,7 +45,8 @@ func (p *Peer) synchronize(l *Link) {
 // learner that stands at that epoch's start; entry i is the first one after it. A leader that never
 // was confirmed may have left a learner there with what nobody else has.
 func (p *Peer) holdsStart(epoch int64, i int) bool {
-	return epoch == p.leading.epoch || epoch == p.leading.current || i < len(p.entries) && p.entries[i].zxid.Epoch64() == epoch
+	return epoch == p.leading.epoch || epoch == p.leading.current ||
+		i < len(p.entries) && p.entries[i].zxid.Epoch64() == epoch
 }
 
 // sendSnap sends the tree and the history beyond it, in place of all that the learner has.
