@@ -151,7 +151,8 @@ func (v *visitors) ready(one *visit) (ended bool, err error) {
 	if err := v.ask(one); err != nil {
 		return false, err
 	}
-	return false, unix.EpollCtl(v.epoll, unix.EPOLL_CTL_MOD, one.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(one.fd)})
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(one.fd)}
+	return false, unix.EpollCtl(v.epoll, unix.EPOLL_CTL_MOD, one.fd, &event)
 }
 
 // read takes a reply; ended says that it was the session's last.

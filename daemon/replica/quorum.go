@@ -325,7 +325,7 @@ func (r *Replica) stopServing(now Now) {
 		case c.phase == phaseLast: // what it waits for would not be sent on again
 			r.abort(c)
 		case !c.Open():
-		case c.phase == phaseOpening && !q.leads && c.hello != nil && !(c.returns() && c.requests.len() > 0):
+		case c.phase == phaseOpening && !q.leads && c.hello != nil && (!c.returns() || c.requests.len() == 0):
 			r.holdAgain(now, c)
 		case c.phase == phaseOpening || q.leads && c.inFlight():
 			r.abort(c)
