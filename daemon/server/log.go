@@ -18,6 +18,9 @@ import (
 // retryPeriod is the time between attempts to write to a disk that is full.
 const retryPeriod = 100 * time.Millisecond
 
+// keepMerged is the size in bytes of the memory that is kept for merged batches.
+const keepMerged = 4 << 20
+
 // logWriter brings batches to the log. One goroutine at a time has the role of writing:
 // whoever finds it free, for one append, and after that, if more has come meanwhile, the
 // goroutine that is there for it. So a lone write waits for no other goroutine, and no
@@ -100,7 +103,9 @@ func (l *logWriter) next() *work {
 		n++
 	}
 	if n > 1 {
-		l.merged.Reset()
+		if l.merged.Reset(); cap(l.merged.Buf) > keepMerged {
+			l.merged.Buf = nil
+		}
 		for _, p := range l.pending[:n] {
 			for i, e := range p.Log.Entries {
 				l.merged.AddBytes(e.Zxid, p.Log.Txn(i))

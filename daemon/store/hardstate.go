@@ -46,7 +46,7 @@ func (s *Store) SetHardState(h HardState) error {
 	}
 	was := s.hard
 	s.hard = h
-	err := s.haveSegment()
+	err := s.haveSegment(0)
 	if err == nil {
 		err = s.putHard()
 	}

@@ -137,7 +137,7 @@ func (s *Store) reopen() error {
 	if err := s.openLog(); err != nil {
 		return s.fail.set(err)
 	}
-	cur, err := s.createSegment(s.seq+1, s.hard, &s.end.zxid)
+	cur, err := s.createSegment(s.seq+1, s.hard, &s.end.zxid, 0)
 	if err != nil {
 		return s.fail.set(err)
 	}
@@ -211,7 +211,7 @@ func (s *Store) replaceLog(dir string, hard HardState, zxid proto.Zxid) error {
 	if n := len(seqs); n > 0 {
 		s.seq = max(s.seq, seqs[n-1])
 	}
-	seg, err := s.createSegment(s.seq+1, hard, &zxid)
+	seg, err := s.createSegment(s.seq+1, hard, &zxid, 0)
 	if err != nil {
 		return err
 	}

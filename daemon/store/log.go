@@ -130,7 +130,7 @@ func (s *Store) segments() ([]uint64, error) {
 // checkSegment opens a segment and checks its chain up to limit. The link is what its
 // first group follows; a segment of which nothing counts has no txns.
 func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, error) {
-	seg, err := s.openSegment(seq, true)
+	seg, err := s.openSegment(seq, toRead)
 	if err != nil {
 		if s.unfinished(seq) {
 			return new(segment), link{}, nil
@@ -326,16 +326,20 @@ func (s *Store) appendAll(b *proto.LogBatch) error {
 func (s *Store) appendGroup(b *proto.LogBatch, from, to int) error {
 	var end link
 	s.buf, end = appendGroup(s.buf[:0], b, from, to, s.end)
-	if s.cur != nil && s.cur.txns > 0 && s.cur.bytes+int64(len(s.buf)) > s.opt.SegmentBytes {
+	size := int64(len(s.buf))
+	if s.cur != nil && (size > s.cur.room || s.cur.txns > 0 && s.cur.bytes+size > s.opt.SegmentBytes) {
 		s.closeCurrent()
 	}
-	if err := s.haveSegment(); err != nil {
+	if err := s.haveSegment(size); err != nil {
 		return err
 	}
 	if err := s.cur.append(groupKey(b.Entries[from].Zxid), s.buf, !s.opt.NoSync); err != nil {
 		err = s.failed(err)
 		s.closeCurrent() // what it ends in is cut when it is read
 		return err
+	}
+	if cap(s.buf) > keepGroup {
+		s.buf = nil
 	}
 	s.end, s.cur.last = end, end
 	s.cur.txns += to - from
@@ -345,17 +349,24 @@ func (s *Store) appendGroup(b *proto.LogBatch, from, to int) error {
 	return nil
 }
 
-// haveSegment makes sure that there is a segment to append to.
-func (s *Store) haveSegment() (err error) {
+// haveSegment makes sure that there is a segment to which a group of so many bytes can be
+// appended; if there is one already, it can.
+func (s *Store) haveSegment(group int64) (err error) {
 	if s.cur != nil {
 		return nil
+	}
+	if s.next != nil && group > s.opt.SegmentBytes {
+		s.next.discard(s)
+		s.next = nil
 	}
 	var seg *segment
 	if s.next != nil {
 		seg, err = s.next.wait()
 		s.next = nil
 	} else {
-		seg, err = s.createSegment(s.seq+1, s.hard, nil)
+		// The segment before it may hold nothing but up to where older ones count, and be
+		// passed over from now on.
+		seg, err = s.createSegment(s.seq+1, s.hard, &s.end.zxid, group)
 	}
 	if err != nil {
 		return s.failed(err)
@@ -392,7 +403,7 @@ func (s *Store) prepare(seq uint64, hard HardState) *preparation {
 	p := &preparation{done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.seg, p.err = s.createSegment(seq, hard, nil)
+		p.seg, p.err = s.createSegment(seq, hard, nil, 0)
 	}()
 	return p
 }

@@ -41,7 +41,7 @@ func (s *Store) wholeGroups(seq uint64, end *link) (whole [][]byte, last *link, 
 	if s.unfinished(seq) {
 		return nil, nil, true
 	}
-	seg, err := s.openSegment(seq, true)
+	seg, err := s.openSegment(seq, toRead)
 	if err != nil {
 		return nil, nil, false
 	}
@@ -78,7 +78,11 @@ func (s *Store) rewrite(seq uint64, whole [][]byte) error {
 	if err != nil {
 		return err
 	}
-	seg, err := s.createSegment(seq, s.hard, &first.prev.zxid)
+	longest := 0
+	for _, raw := range whole {
+		longest = max(longest, len(raw))
+	}
+	seg, err := s.createSegment(seq, s.hard, &first.prev.zxid, int64(longest))
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type segment struct {
 	stor  *dirStorage
 	db    *leveldb.DB
 	bytes int64 // appended
+	room  int64 // of the largest group that it takes
 	last  link  // of the newest group
 	txns  int
 	hard  HardState // as the segment holds it
@@ -75,13 +76,14 @@ func segmentOptions(size int64, readOnly bool) *opt.Options {
 	}
 }
 
-// createSegment makes an empty segment for new groups. It holds the epochs and, unless cut
-// is nil, says up to where older segments count.
-func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid) (*segment, error) {
+// createSegment makes an empty segment for new groups of up to group bytes, for which there is
+// room on the disk if they are longer than a segment usually is. It holds the epochs and, unless
+// cut is nil, says up to where older segments count.
+func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid, group int64) (*segment, error) {
 	if err := s.deleteSegment(filepath.Join(s.opt.LogDir, segmentName(seq))); err != nil {
 		return nil, s.failed(err)
 	}
-	seg, err := s.openSegment(seq, false)
+	seg, err := s.openSegment(seq, max(group, s.opt.SegmentBytes))
 	if err == nil {
 		seg.hard = hard
 		seg.batch.Put([]byte{keyFormat}, s.format())
@@ -163,16 +165,20 @@ func (s *Store) failed(err error) error {
 	return s.fail.set(err)
 }
 
-// openSegment opens a segment's database.
-func (s *Store) openSegment(seq uint64, readOnly bool) (*segment, error) {
-	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq)), limit: noLimit}
+// toRead, in place of its room, opens a segment to be read only.
+const toRead = 0
+
+// openSegment opens a segment's database, with room for groups of so many bytes.
+func (s *Store) openSegment(seq uint64, room int64) (*segment, error) {
+	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq)), limit: noLimit, room: room}
+	readOnly := room == toRead
 	stor, err := openStorage(s.fs, seg.dir, s.log, &s.fail, storageOptions{
-		reserve: s.opt.reserve(), readOnly: readOnly,
+		reserve: s.opt.reserve(room), readOnly: readOnly,
 	})
 	if err != nil {
 		return nil, err
 	}
-	seg.db, err = leveldb.Open(stor, segmentOptions(s.opt.SegmentBytes, readOnly))
+	seg.db, err = leveldb.Open(stor, segmentOptions(max(room, s.opt.SegmentBytes), readOnly))
 	if err != nil {
 		return nil, damaged(seg.dir, stor.reworded(err))
 	}
@@ -200,6 +206,9 @@ func (seg *segment) append(key [9]byte, value []byte, sync bool) error {
 	seg.batch.Put(key[:], value)
 	if err := seg.write(sync); err != nil {
 		return err
+	}
+	if len(value) > keepGroup {
+		seg.batch = leveldb.Batch{}
 	}
 	seg.bytes += int64(len(value))
 	return nil

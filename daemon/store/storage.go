@@ -299,10 +299,10 @@ func (w *writer) Write(b []byte) (int, error) {
 	}
 	if step := w.s.opts.reserve; w.fd.Type == storage.TypeJournal && step > 0 && w.size+int64(len(b)) > w.reserved {
 		room := max(step, int64(len(b)))
+		w.reserved = w.size + room // or a part of it, which Close gives back
 		if err := w.f.Reserve(w.size, room); err != nil {
 			return 0, w.s.checked(err)
 		}
-		w.reserved = w.size + room
 	}
 	n, err := w.f.Write(b)
 	w.size += int64(n)

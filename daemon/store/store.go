@@ -54,9 +54,14 @@ func (o *Options) setDefaults() {
 	}
 }
 
-func (o *Options) reserve() int64 {
-	if o.NoReserve {
+// reserve is by how many bytes the journal of a segment is extended ahead. One that is made for
+// a group longer than a segment gets room for all of it: where there is none, nothing of it is written.
+func (o *Options) reserve(room int64) int64 {
+	switch {
+	case o.NoReserve:
 		return 0
+	case room > o.SegmentBytes:
+		return room + room/blockSize*chunkHeader + 2*blockSize
 	}
 	return min(4<<20, o.SegmentBytes)
 }
@@ -64,8 +69,12 @@ func (o *Options) reserve() int64 {
 // formatVersion is the version of the layout of both databases.
 const formatVersion = 1
 
-// maxGroup is the size from which a batch is split into groups.
-const maxGroup = 1 << 20
+// maxGroup is the size from which a batch is split into groups, and keepGroup that up to which
+// the memory of one is kept for the next.
+const (
+	maxGroup  = 1 << 20
+	keepGroup = 4 << 20
+)
 
 // Store is an open store. Append and WriteImage may run at the same time, each of them
 // called by one goroutine at a time.
@@ -191,7 +200,7 @@ func (s *Store) openToWrite() error {
 	if err := s.openLog(); err != nil {
 		return err
 	}
-	cur, err := s.createSegment(s.seq+1, s.hard, &s.end.zxid)
+	cur, err := s.createSegment(s.seq+1, s.hard, &s.end.zxid, 0)
 	if err != nil {
 		return err
 	}

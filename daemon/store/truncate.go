@@ -40,7 +40,7 @@ func (s *Store) TruncateAfter(zxid proto.Zxid) error {
 		s.next.discard(s)
 		s.next = nil
 	}
-	seg, err := s.createSegment(s.seq+1, s.hard, &zxid)
+	seg, err := s.createSegment(s.seq+1, s.hard, &zxid, 0)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Store) learnCuts() {
 
 // cutOf reads up to where a segment lets older ones count.
 func (s *Store) cutOf(seq uint64) (proto.Zxid, error) {
-	seg, err := s.openSegment(seq, true)
+	seg, err := s.openSegment(seq, toRead)
 	if err != nil {
 		return noLimit, err
 	}
@@ -190,7 +190,7 @@ func (s *Store) readSegment(o oldSegment, visit func(group) error) error {
 		}
 		seg.using.RUnlock()
 	}
-	seg, err := s.openSegment(o.seq, true)
+	seg, err := s.openSegment(o.seq, toRead)
 	if err != nil {
 		return err
 	}
