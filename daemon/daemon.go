@@ -162,6 +162,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 	options := tree.Options{
 		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
 		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
+		MaxRequest: p.cfg.MaxFrame,
 	}
 	l, err := p.loadInSpace(ctx, options, notify)
 	if err != nil {

@@ -91,14 +91,27 @@ func TestTxns(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := txn.Append(nil); !bytes.Equal(got, want) {
+		got := txn.Append(nil)
+		if !bytes.Equal(got, want) {
 			t.Errorf("%x\nis written as\n%x", want, got)
+		}
+		if n := txnLen(&txn); n != len(got) {
+			t.Errorf("%x has %d bytes, and is said to have %d", got, len(got), n)
 		}
 	}
 	old := unhex(t, "01000012dd830000 00000001 0000000100000004 000001a203052193 fffffff5")
 	if err := txn.Decode(old); err != nil || len(txn.Paths) != 0 {
 		t.Errorf("a closeSession of 3.5: %v", err)
 	}
+}
+
+// txnLen is the length that a transaction is said to have.
+func txnLen(txn *Txn) int {
+	n := TxnHeaderLen + txn.RecordLen()
+	if txn.HasDigest {
+		n += DigestLen
+	}
+	return n
 }
 
 func TestNullsAndLengths(t *testing.T) {
@@ -167,6 +180,9 @@ func FuzzTxn(f *testing.F) {
 			return
 		}
 		again := one.Append(nil)
+		if n := txnLen(&one); n != len(again) {
+			t.Fatalf("%x has %d bytes, and is said to have %d", again, len(again), n)
+		}
 		if err := two.Decode(again); err != nil {
 			t.Fatalf("%x was read but %x is not: %v", b, again, err)
 		}

@@ -9,6 +9,9 @@ import (
 // TxnHeaderLen is the length of an encoded TxnHeader in bytes.
 const TxnHeaderLen = 32
 
+// DigestLen is the length of the digest behind a transaction in bytes.
+const DigestLen = 12
+
 // DigestVersion is the version of the tree digest that a txn may carry.
 const DigestVersion int32 = 2
 
@@ -36,7 +39,7 @@ type Txn struct {
 	Version        int32  // setData, setACL, check: the version after it
 	Timeout        int32  // createSession; milliseconds
 	Err            ErrCode
-	Paths          [][]byte // closeSession: the ephemerals to delete
+	Paths          [][]byte // closeSession: ephemerals to delete, along with all others of the session
 	Ops            []Txn    // multi; of their headers only Type is set
 
 	HasDigest bool
@@ -93,6 +96,42 @@ func (t *Txn) appendRecord(b []byte) []byte {
 		b = t.appendMulti(b)
 	}
 	return b
+}
+
+// RecordLen is the length of the encoded record in bytes, without header and digest.
+func (t *Txn) RecordLen() int {
+	const number = 4 // and the length of a buffer
+	switch t.Type {
+	case OpCreate, OpCreate2:
+		return 2*number + len(t.Path) + len(t.Data) + len(t.ACL) + 1 + number
+	case OpCreateContainer:
+		return 2*number + len(t.Path) + len(t.Data) + len(t.ACL) + number
+	case OpCreateTTL:
+		return 2*number + len(t.Path) + len(t.Data) + len(t.ACL) + number + 8
+	case OpDelete, OpDeleteContainer:
+		return number + len(t.Path)
+	case OpSetData, OpReconfig:
+		return 2*number + len(t.Path) + len(t.Data) + number
+	case OpSetACL:
+		return number + len(t.Path) + len(t.ACL) + number
+	case OpCheck:
+		return number + len(t.Path) + number
+	case OpCreateSession, OpError:
+		return number
+	case OpCloseSession:
+		n := number
+		for _, p := range t.Paths {
+			n += number + len(p)
+		}
+		return n
+	case OpMulti:
+		n := number
+		for i := range t.Ops {
+			n += 2*number + t.Ops[i].RecordLen()
+		}
+		return n
+	}
+	return 0
 }
 
 func appendCreate(b []byte, t *Txn) []byte {

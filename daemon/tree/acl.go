@@ -189,7 +189,7 @@ func (t *Tree) fixACL(encoded []byte, ids []proto.ID) (ACLID, proto.ErrCode) {
 	if len(acls) == 0 {
 		return 0, proto.ErrInvalidACL
 	}
-	fix := aclFixer{match: t.opt.Match, ids: ids}
+	fix := aclFixer{match: t.opt.Match, ids: ids, room: t.opt.maxTxn()}
 	for i, e := range acls {
 		null := nulls != nil && nulls[i]
 		if !null && duplicate(acls[:i], e) {
@@ -215,6 +215,7 @@ type aclFixer struct {
 	ids      []proto.ID // of the caller
 	acls     []proto.ACL
 	personal bool // the list depends on the caller
+	room     int  // bytes that it may still grow by
 }
 
 // entry adds what one entry of the request stands for. null says that its scheme or its
@@ -231,6 +232,14 @@ func (f *aclFixer) entry(e proto.ACL, null bool) proto.ErrCode {
 	case scheme == "world" || !f.match.Valid(e.ID):
 		return proto.ErrInvalidACL
 	}
+	return f.add(e)
+}
+
+// add adds an entry as it is.
+func (f *aclFixer) add(e proto.ACL) proto.ErrCode {
+	if f.room -= 12 + len(e.ID.Scheme) + len(e.ID.ID); f.room < 0 {
+		return proto.ErrMarshalling
+	}
 	f.acls = append(f.acls, e)
 	return proto.ErrOK
 }
@@ -241,8 +250,9 @@ func (f *aclFixer) auth(perms proto.Perms) proto.ErrCode {
 	code := proto.ErrInvalidACL
 	for _, id := range f.ids {
 		if f.match.Authenticated(id.Scheme) {
-			f.acls = append(f.acls, proto.ACL{Perms: perms, ID: id})
-			code = proto.ErrOK
+			if code = f.add(proto.ACL{Perms: perms, ID: id}); code != proto.ErrOK {
+				return code
+			}
 		}
 	}
 	return code

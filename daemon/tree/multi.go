@@ -12,7 +12,7 @@ func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	}
 	o := &p.t.overlay
 	o.begin()
-	failed := proto.ErrOK
+	failed, size := proto.ErrOK, 4
 	it := req.MultiIter()
 	var sub proto.Request
 	for {
@@ -36,6 +36,10 @@ func (p *preparer) multi(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 		}
 		if code != proto.ErrOK {
 			op = proto.Txn{TxnHeader: proto.TxnHeader{Type: proto.OpError}, Err: code}
+		}
+		if size += 8 + op.RecordLen(); !p.fits(size) {
+			o.end(false)
+			return proto.ErrMarshalling
 		}
 		txn.Ops = append(txn.Ops, op)
 	}

@@ -42,9 +42,16 @@ func (t *Tree) Prepare(h proto.TxnHeader, c *Caller, req *proto.Request, txn *pr
 
 // preparer prepares one transaction.
 type preparer struct {
-	t *Tree
-	h proto.TxnHeader
-	c *Caller
+	t    *Tree
+	h    proto.TxnHeader
+	c    *Caller
+	room int // bytes that the list of a closeSession may still grow by
+}
+
+// fits says whether a transaction with a record of so many bytes is short enough. One that is
+// not must not get as far as the log, from which some server could not read it.
+func (p *preparer) fits(record int) bool {
+	return proto.TxnHeaderLen+record+proto.DigestLen <= p.t.opt.maxTxn()
 }
 
 // single prepares a request that concerns one path, on its own or inside a multi.
@@ -110,6 +117,9 @@ func (p *preparer) create(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	v.children++
 	t.fillCreate(req, txn, path, v.cversion)
 	txn.ACL = t.acls.at(acl).encoded
+	if !p.fits(txn.RecordLen()) {
+		return proto.ErrMarshalling
+	}
 	t.overlay.promise(&above, v, p.h.Zxid)
 	t.overlay.promise(&at, view{
 		exists: true, acl: acl, owner: t.ownerOf(txn, p.h.Session), dataLen: int32(len(req.Data)),
@@ -274,6 +284,9 @@ func (p *preparer) setData(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	}
 	v.version, v.dataLen = nextVersion(v.version), int32(len(req.Data))
 	txn.Path, txn.Data, txn.Version = req.Path, req.Data, v.version
+	if !p.fits(txn.RecordLen()) {
+		return proto.ErrMarshalling
+	}
 	t.overlay.promise(&at, v, p.h.Zxid)
 	return proto.ErrOK
 }
@@ -299,6 +312,9 @@ func (p *preparer) setACL(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 	}
 	v.aversion, v.acl = nextVersion(v.aversion), acl
 	txn.Path, txn.ACL, txn.Version = req.Path, t.acls.at(acl).encoded, v.aversion
+	if !p.fits(txn.RecordLen()) {
+		return proto.ErrMarshalling
+	}
 	t.overlay.promise(&at, v, p.h.Zxid)
 	return proto.ErrOK
 }
@@ -321,8 +337,10 @@ func (p *preparer) check(req *proto.Request, txn *proto.Txn) proto.ErrCode {
 }
 
 // closeSession lists the session's ephemerals, also those whose creation is only
-// promised, and promises that they are gone.
+// promised, and promises that they are gone. The list may leave some out: when the transaction
+// is applied everything that was promised before it is, and each server knows them all itself.
 func (p *preparer) closeSession(txn *proto.Txn) {
+	p.room = p.t.opt.MaxRequest
 	t, s, o := p.t, p.h.Session, &p.t.overlay
 	if set := t.ephemerals[s]; set != nil {
 		for _, id := range set.list {
@@ -354,9 +372,15 @@ func (p *preparer) keepPath(arena []byte) []byte {
 	return arena[start:len(arena):len(arena)]
 }
 
-// close adds an ephemeral to those that the transaction deletes.
+// close promises that an ephemeral is gone, and lists it if there is room. Its path is the
+// arena's end.
 func (p *preparer) close(at *place, txn *proto.Txn) {
-	txn.Paths = append(txn.Paths, at.path)
 	above := p.t.place(parentPath(at.path))
 	p.remove(&above, at)
+	if size := 4 + len(at.path); size <= p.room {
+		p.room -= size
+		txn.Paths = append(txn.Paths, at.path)
+		return
+	}
+	p.t.arena = p.t.arena[:len(p.t.arena)-len(at.path)]
 }

@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"math"
+
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
@@ -12,7 +14,14 @@ type Options struct {
 	SkipACL               bool // no ACL is checked
 	Match                 Matcher
 	ContainerMaxNeverUsed proto.Millis // reap containers that never had a child after this; 0 is never
+	// MaxRequest is the length of the longest request in bytes, default 1,048,575. It bounds what
+	// Prepare makes: the list of a closeSession is no longer, and no transaction more than twice as
+	// long, or servers of Apache's with the same setting could not read it. Source: jute.maxbuffer.
+	MaxRequest int
 }
+
+// maxTxn is the length of the longest transaction that Prepare makes, in bytes.
+func (o *Options) maxTxn() int { return min(2*o.MaxRequest, math.MaxInt32) }
 
 // Matcher knows the authentication schemes.
 type Matcher interface {
@@ -94,6 +103,9 @@ func New(opt Options) *Tree {
 }
 
 func newTree(opt Options) *Tree {
+	if opt.MaxRequest <= 0 {
+		opt.MaxRequest = 1<<20 - 1
+	}
 	t := &Tree{
 		opt:        opt,
 		index:      newIndex(nodeBits),
