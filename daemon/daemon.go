@@ -180,7 +180,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 		ReapInterval: ms(p.cfg.ContainerEvery), ReapPerMinute: p.cfg.ContainerPerMin,
 		LocalSessions: p.cfg.LocalSessions, Upgrading: p.cfg.Upgrading,
 		ReadOnly: p.cfg.ReadOnlyMode, LeaderRefuses: !p.cfg.LeaderServes,
-		ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
+		MaxRequest: p.cfg.MaxFrame, ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
 	}, server.Now(), l.tree, l.found)
 	p.words = admin.New(p, p.cfg.Words)
 	p.server, err = server.New(server.Options{

@@ -65,8 +65,8 @@ const PacketMin = 20
 // ErrShort says that a packet is not complete yet.
 var ErrShort = errors.New("proto: the packet is not complete")
 
-// maxPacketIDs is the number of ids that a packet's list may hold.
-const maxPacketIDs = 1 << 16
+// MaxPacketIDs is the number of ids that a packet's list may hold.
+const MaxPacketIDs = 1 << 16
 
 // Append appends the encoded packet.
 func (p *Packet) Append(b []byte) []byte {
@@ -99,7 +99,7 @@ func (p *Packet) Decode(b []byte, limit int) (int, error) {
 		return 0, ErrShort
 	}
 	n := jute.Int(b[at:])
-	if n < -1 || n > maxPacketIDs {
+	if n < -1 || n > MaxPacketIDs {
 		return 0, fmt.Errorf("proto: a packet cannot carry %d ids", n)
 	}
 	end := at + 4

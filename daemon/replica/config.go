@@ -38,6 +38,10 @@ type Config struct {
 	ReadOnly      bool // without a quorum, clients that asked for it are served from the tree
 	LeaderRefuses bool // while it leads, the server takes no clients
 
+	// MaxRequest is the length of the longest request in bytes, default 1,048,575. A client's
+	// identities are no longer, so that a request can be sent on with them. Source: jute.maxbuffer.
+	MaxRequest int
+
 	ReconfigEnabled bool // tells only which error a server on its own answers reconfig with
 
 	Auth Authenticator

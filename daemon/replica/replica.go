@@ -42,6 +42,9 @@ type pendingTxn struct {
 // the tree knows gets a full timeout from now on.
 func New(cfg Config, now Now, t *tree.Tree, found zab.Recovered) *Replica {
 	found.Committed = t.LastZxid()
+	if cfg.MaxRequest <= 0 {
+		cfg.MaxRequest = 1<<20 - 1
+	}
 	r := &Replica{cfg: cfg, tree: t, sessions: newSessions(cfg.TickTime, cfg.ServerID), zab: zab.New(cfg.Zab, found)}
 	r.sessions.lastID = firstID(cfg.ServerID, now.Wall) - 1
 	r.showConfig(t)

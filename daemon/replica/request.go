@@ -187,7 +187,7 @@ func (r *Replica) authenticate(now Now, c *Conn, body []byte) {
 			var ids []proto.ID
 			ids, it.code = r.cfg.Auth.Authenticate(string(r.req.Scheme), r.req.Data, c.peer)
 			if it.code == proto.ErrOK {
-				c.IDs = addIDs(c.IDs, ids)
+				it.code = r.identify(c, ids)
 			}
 		}
 		if it.code != proto.ErrOK {
@@ -195,6 +195,21 @@ func (r *Replica) authenticate(now Now, c *Conn, body []byte) {
 		}
 	}
 	r.inTurn(now, c, it, nil)
+}
+
+// identify adds identities to a connection's, unless they become more than a request can be
+// sent on with.
+func (r *Replica) identify(c *Conn, ids []proto.ID) proto.ErrCode {
+	all := addIDs(c.IDs, ids)
+	size := 0
+	for _, id := range all {
+		size += 8 + len(id.Scheme) + len(id.ID)
+	}
+	if size > r.cfg.MaxRequest || len(all) > proto.MaxPacketIDs {
+		return proto.ErrAuthFailed
+	}
+	c.IDs = all
+	return proto.ErrOK
 }
 
 // addIDs returns have with those of more that it lacks. have is not changed.
