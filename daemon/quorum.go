@@ -12,6 +12,9 @@ import (
 // windowBytes bounds what is kept in memory for servers that lag behind.
 const windowBytes = 32 << 20
 
+// sendLimit bounds what waits for one learner, beside two of the longest transactions.
+const sendLimit = 256 << 20
+
 // quorum is what a server of an ensemble starts from, and its connections; a server on its
 // own has neither.
 func (p *process) quorum() (zab.Recovered, *transport.Options) {
@@ -26,6 +29,7 @@ func (p *process) quorum() (zab.Recovered, *transport.Options) {
 			ID: p.cfg.ServerID, Ensemble: p.cfg.Ensemble, ListenAll: p.cfg.ListenAll, MasterPort: p.cfg.MasterPort,
 			ConnectTimeout: time.Duration(p.cfg.ConnectTimeout) * time.Millisecond,
 			DialLimit:      time.Duration(p.cfg.InitLimit*p.cfg.TickTime) * time.Millisecond / 4,
+			SendLimit:      sendLimit + 4*int64(p.cfg.MaxFrame),
 			Log:            p.log,
 		}
 }

@@ -81,7 +81,7 @@ func (p *Packet) Append(b []byte) []byte {
 
 // Decode reads a packet from the start of b, which it aliases, and returns how many
 // bytes it took. It fails with ErrShort while b holds only part of a packet, and with
-// another error if what b holds can be none: no length in it may exceed limit.
+// another error if what b holds can be none, or one of more than limit bytes.
 func (p *Packet) Decode(b []byte, limit int) (int, error) {
 	if len(b) < 16 {
 		return 0, ErrShort
@@ -114,7 +114,8 @@ func (p *Packet) Decode(b []byte, limit int) (int, error) {
 	return end, nil
 }
 
-// lengthed reads a buffer at an offset of b; the second result is the offset behind it.
+// lengthed reads a buffer at an offset of b; the second result is the offset behind it,
+// which is at most limit.
 func lengthed(b []byte, at, limit int) ([]byte, int, error) {
 	if len(b) < at+4 {
 		return nil, 0, ErrShort
@@ -124,8 +125,11 @@ func lengthed(b []byte, at, limit int) ([]byte, int, error) {
 	switch {
 	case n == -1:
 		return nil, at, nil
-	case n < 0 || n > limit:
-		return nil, 0, fmt.Errorf("proto: %d is no length in a packet, at most %d is", n, limit)
+	case n < 0:
+		return nil, 0, fmt.Errorf("proto: %d is no length in a packet", n)
+	case n > limit-at:
+		return nil, 0, fmt.Errorf("proto: a packet has %d bytes or more, and may have %d; "+
+			"jute.maxbuffer must be the same on all servers", at+n, limit)
 	case len(b)-at < n:
 		return nil, 0, ErrShort
 	}

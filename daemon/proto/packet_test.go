@@ -60,6 +60,8 @@ func TestPacketRefused(t *testing.T) {
 		"long":   "00000002 0000000000000000 00000100 ffffffff",
 		"length": "00000002 0000000000000000 fffffffe ffffffff",
 		"ids":    "00000001 0000000000000000 ffffffff 7fffffff",
+		"ids and data": "00000001 0000000000000000 00000040" + strings.Repeat("11", 0x40) +
+			"00000002 00000040" + strings.Repeat("22", 0x40) + "00000040" + strings.Repeat("33", 0x40) + "00000040",
 		"scheme": "00000001 0000000000000000 ffffffff 00000001 7fffffff",
 	} {
 		var p proto.Packet

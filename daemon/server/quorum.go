@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
@@ -34,9 +35,18 @@ type quorumLink struct {
 	snapZxid proto.Zxid
 }
 
-// maxPacketPart bounds the buffers in a packet. Source: jute.maxbuffer and
-// zookeeper.jute.maxbuffer.extrasize.
-const maxPacketPart = 32 << 20
+// minLearnerPacket is the least that a learner's packet may have: that is room for the sessions
+// in a PING, and for requests of a server with a larger jute.maxbuffer.
+const minLearnerPacket = 64 << 20
+
+// maxPacket bounds the packets of a link in bytes. What comes from the leader is history, which
+// nobody can do without; a learner's largest packet is a request and as much again of identities.
+func (s *Server) maxPacket(q *quorumLink) int {
+	if q.Upward() {
+		return math.MaxInt
+	}
+	return max(minLearnerPacket, 2*s.opts.Ports.MaxFrame+1<<10)
+}
 
 // peers makes a server the handler of its transport.
 type peers struct{ s *Server }
@@ -128,11 +138,12 @@ const packetSlice = 512
 // Packets implements transport.Handler.
 func (p peers) Packets(l *transport.Link, b []byte) (used int, snap bool, err error) {
 	q := l.Owner.(*quorumLink)
+	limit := p.s.maxPacket(q)
 	for more := true; more && err == nil && !snap; {
 		p.do(func(r *replica.Replica, now replica.Now) {
 			for range packetSlice {
 				var packet proto.Packet
-				n, e := packet.Decode(b[used:], maxPacketPart)
+				n, e := packet.Decode(b[used:], limit)
 				if e != nil {
 					more = false
 					if !errors.Is(e, proto.ErrShort) {

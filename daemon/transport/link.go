@@ -20,9 +20,6 @@ const readBuffer = 128 << 10
 // firstInput is the size of the buffer for the first packet of a connection.
 const firstInput = 4 << 10
 
-// maxInput is the size up to which the buffer grows for one packet.
-const maxInput = 64 << 20
-
 // Link is a connection of the quorum port.
 type Link struct {
 	// Owner is the handler's.
@@ -350,9 +347,10 @@ func (l *Link) read() (known bool, err error) {
 		}
 	}
 	buf, have := make([]byte, firstInput), 0
+	in := &progress{l: l}
 	for {
 		if have == len(buf) {
-			if len(buf) >= maxInput || !known && !l.dialled {
+			if !known && !l.dialled {
 				return known, fmt.Errorf("%w: it is too long", errFormat)
 			}
 			buf = append(buf, make([]byte, len(buf))...)
@@ -377,6 +375,12 @@ func (l *Link) read() (known bool, err error) {
 			buf = append(make([]byte, 0, readBuffer), buf...)[:readBuffer]
 		}
 		have = copy(buf, buf[used:have])
+		switch {
+		case used > 0 && len(buf) > keepBuffer && have < readBuffer:
+			buf = append(make([]byte, 0, readBuffer), buf[:have]...)[:readBuffer]
+		case used == 0 && l.dialled && have > readBuffer:
+			in.tell() // a long packet of the leader's takes its time
+		}
 		if snap {
 			if buf, have, err = l.readSnap(buf, have); err != nil {
 				return known, err

@@ -26,7 +26,8 @@ type Handler interface {
 	// LinkUp tells of a connection of the quorum port, dialled by this server or accepted.
 	LinkUp(l *Link)
 	// Packets takes the packets at the start of b. It returns how many bytes it has taken,
-	// and whether the last packet it took was a SNAP, of which the body follows.
+	// and whether the last packet it took was a SNAP, of which the body follows. It refuses
+	// with an error what is too long: for the rest of a packet a link's buffer grows as it comes.
 	Packets(l *Link, b []byte) (used int, snap bool, err error)
 	// Snap reads the body that follows a SNAP packet.
 	Snap(l *Link, r *bufio.Reader) error
@@ -49,7 +50,9 @@ type Options struct {
 	ConnectTimeout time.Duration // default 5 s; source: cnxTimeout
 	FirstTimeout   time.Duration // for the first message of a connection, default 10 s
 	DialLimit      time.Duration // how long a leader's quorum port is tried, default 5 s
-	SendLimit      int64         // bytes that may wait for one learner, default 256 MiB
+	// SendLimit is how many bytes may wait for one learner, default 256 MiB. What is queued at
+	// once for a learner that keeps up must be less.
+	SendLimit int64
 
 	Log logrus.FieldLogger
 }

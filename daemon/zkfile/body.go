@@ -16,9 +16,6 @@ var ErrFormat = errors.New("zkfile: wrong format")
 // signature ends the body that follows a SNAP packet. Source: LearnerHandler.java.
 const signature = "BenWasHere"
 
-// maxPart is the longest string or buffer that a stream may hold, in bytes.
-const maxPart = 64 << 20
-
 // Znode is a znode of a snapshot. Its slices are good during the call that gets it.
 type Znode struct {
 	Path        []byte // "" for the root
@@ -63,13 +60,13 @@ func (b *bodyReader) fixed(n int) []byte {
 func (b *bodyReader) int() int32  { return jute.Int(b.fixed(4)) }
 func (b *bodyReader) long() int64 { return jute.Long(b.fixed(8)) }
 
-// part appends a string or buffer to buf; null says that it is null.
+// part appends a string or buffer to buf, which grows as its bytes come; null says that it is null.
 func (b *bodyReader) part() (n int, null bool) {
 	n = int(b.int())
 	switch {
 	case b.err != nil || n == -1:
 		return 0, true
-	case n < 0 || n > maxPart:
+	case n < 0:
 		b.err = fmt.Errorf("%w: a part cannot have %d bytes", ErrFormat, n)
 		return 0, true
 	}

@@ -22,6 +22,9 @@ const (
 	Snappy
 )
 
+// maxBlock is the longest compressed block that is read, in bytes.
+const maxBlock = 64 << 20
+
 func (c Compression) extension() string { return [...]string{"", ".gz", ".snappy"}[c] }
 
 // ParseCompression reads the setting snapshot.compression.method.
@@ -128,7 +131,7 @@ func (s *snappyReader) next() error {
 		return checkSnappy(head[:])
 	}
 	size := int64(binary.BigEndian.Uint32(head[:]))
-	if size > maxPart {
+	if size > maxBlock {
 		return fmt.Errorf("%w: a block cannot have %d bytes", ErrFormat, size)
 	}
 	s.block.Reset()

@@ -101,7 +101,7 @@ func (l *LogReader) Next() ([]byte, error) {
 	switch {
 	case length == 0 && sum == 0:
 		return nil, l.padding()
-	case length < proto.TxnHeaderLen || length > maxPart:
+	case length < proto.TxnHeaderLen:
 		return nil, l.bad(nil, fmt.Sprintf("a txn cannot have %d bytes", length), nil)
 	case length+1 > l.size-l.at-recordHeader:
 		return nil, l.bad(nil, fmt.Sprintf("it should have %d bytes, but the file ends before", length), nil)
@@ -165,7 +165,7 @@ func (l *LogReader) findRecord(from int64) (int64, error) {
 				continue
 			}
 			length := int64(jute.Int(window[i+8:]))
-			if length < proto.TxnHeaderLen || length > maxPart {
+			if length < proto.TxnHeaderLen {
 				continue
 			}
 			whole, err := l.isRecord(from+int64(i), window[i:min(n, i+recordHeader)])
