@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/zkd-project/zkd/daemon/jute"
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -33,6 +34,9 @@ type aclTable struct {
 }
 
 const aclChunk = 64
+
+// shortList is how many entries are looked through for each other one.
+const shortList = 32
 
 const (
 	maxIdle   = 1024 // lists kept although nothing refers to them
@@ -190,10 +194,17 @@ func (t *Tree) fixACL(encoded []byte, ids []proto.ID) (ACLID, proto.ErrCode) {
 		return 0, proto.ErrInvalidACL
 	}
 	fix := aclFixer{match: t.opt.Match, ids: ids, room: t.opt.maxTxn()}
+	var seen map[proto.ACL]bool
+	if len(acls) > shortList {
+		seen = make(map[proto.ACL]bool, len(acls))
+	}
 	for i, e := range acls {
 		null := nulls != nil && nulls[i]
-		if !null && duplicate(acls[:i], e) {
+		if !null && (seen[e] || seen == nil && slices.Contains(acls[:i], e)) {
 			continue
+		}
+		if seen != nil {
+			seen[e] = true
 		}
 		if code := fix.entry(e, null); code != proto.ErrOK {
 			return 0, code
@@ -256,13 +267,4 @@ func (f *aclFixer) auth(perms proto.Perms) proto.ErrCode {
 		}
 	}
 	return code
-}
-
-func duplicate(before []proto.ACL, e proto.ACL) bool {
-	for _, b := range before {
-		if b == e {
-			return true
-		}
-	}
-	return false
 }
