@@ -34,10 +34,8 @@ type image struct {
 
 func (s *Store) imageDir() string { return filepath.Join(s.opt.ImageDir, "image") }
 
-func imageOptions(readOnly bool) *opt.Options {
+func imageOptions() *opt.Options {
 	return &opt.Options{
-		ReadOnly:                     readOnly,
-		ErrorIfMissing:               readOnly,
 		Strict:                       opt.StrictAll,
 		Compression:                  opt.NoCompression,
 		WriteBuffer:                  8 << 20,
@@ -64,7 +62,12 @@ func (s *Store) openImage() error {
 	if err != nil {
 		return s.hintImage(err)
 	}
-	db, err := leveldb.Open(stor, imageOptions(s.opt.ReadOnly))
+	var db *leveldb.DB
+	if s.opt.ReadOnly {
+		db, err = leveldb.Open(newOverlay(stor), overlayOptions())
+	} else {
+		db, err = leveldb.Open(stor, imageOptions())
+	}
 	if err != nil {
 		return s.hintImage(damaged(s.imageDir(), stor.reworded(err)))
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,5 +162,67 @@ func TestEachLogged(t *testing.T) {
 	}
 	if err := EachLogged(Options{LogDir: o.ImageDir, FS: f, Log: quiet()}, nil); !errors.Is(err, ErrForeign) {
 		t.Errorf("no log: %v", err)
+	}
+}
+
+// tableFS lets no table be made before it is opened.
+type tableFS struct {
+	OS
+	open chan struct{}
+}
+
+func (f *tableFS) Create(name string) (File, error) {
+	if strings.HasSuffix(name, ".ldb") {
+		<-f.open
+	}
+	return f.OS.Create(name)
+}
+
+// TestReadTwoJournals reads an image whose last table has not been made: two journals are left.
+func TestReadTwoJournals(t *testing.T) {
+	dir, left := t.TempDir(), t.TempDir()
+	f := &tableFS{open: make(chan struct{})}
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir, FS: f, Log: quiet()})
+	if err := errors.Join(s.Replay(0, nil), s.Append(batchOf(1, 60, 300))); err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 1<<20)
+	for z := range proto.Zxid(2) {
+		b := s.NewImageBatch()
+		for i := range byte(5) {
+			b.Put([]byte{'n', byte(z), i}, value)
+		}
+		if err := s.WriteImage(b, 20+z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	close(f.open)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if logs, err := filepath.Glob(filepath.Join(left, "image", "*.log")); err != nil || len(logs) != 2 {
+		t.Fatalf("the journals are %v, %v", logs, err)
+	}
+	before, err := filepath.Glob(filepath.Join(left, "image", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(Options{ImageDir: left, LogDir: left, ReadOnly: true, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = r.LoadImage(2, func(_, v []byte) error {
+		n += len(v)
+		return nil
+	})
+	if err := errors.Join(err, r.Close()); err != nil || n != 10<<20 || r.ImageZxid() != 21 {
+		t.Errorf("%d bytes at %v: %v", n, r.ImageZxid(), err)
+	}
+	if after, err := filepath.Glob(filepath.Join(left, "image", "*")); err != nil || !slices.Equal(before, after) {
+		t.Errorf("it changed %v to %v, %v", before, after, err)
 	}
 }

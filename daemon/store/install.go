@@ -56,7 +56,7 @@ func (s *Store) Install() (*Installation, error) {
 // makes tables without a journal, and what comes in order need not be compacted.
 func installOptions() *opt.Options {
 	const never = 1 << 20
-	o := imageOptions(false)
+	o := imageOptions()
 	o.CompactionL0Trigger, o.WriteL0SlowdownTrigger, o.WriteL0PauseTrigger = never, never, never
 	return o
 }
@@ -231,7 +231,7 @@ func (s *Store) stampOf(dir string) (stamp [16]byte, err error) {
 	if err != nil {
 		return stamp, err
 	}
-	db, err := leveldb.Open(stor, imageOptions(false))
+	db, err := leveldb.Open(stor, imageOptions())
 	if err != nil {
 		return stamp, damaged(dir, err)
 	}
