@@ -33,6 +33,9 @@ func Export(from store.Options, to Target, o Options) (report *Report, err error
 	if err := to.empty(); err != nil {
 		return nil, err
 	}
+	if err := whole(from); err != nil {
+		return nil, err
+	}
 	from.ReadOnly = true
 	st, err := store.Open(from)
 	if err != nil {
@@ -74,6 +77,18 @@ func Export(from store.Options, to Target, o Options) (report *Report, err error
 	report = want.report(s)
 	report.Snapshot = filepath.Join(to.Data, zkfile.VersionDir, filepath.Base(s.Snapshot))
 	return report, to.finish()
+}
+
+// whole refuses a store that has not got back yet what it had acknowledged: a server of Apache's
+// on what it holds would vote as if that were all.
+func whole(from store.Options) error {
+	healing, err := store.IsHealing(from)
+	if err != nil || !healing {
+		return err
+	}
+	return fmt.Errorf("migrate: %s holds HEALING: the data were damaged, and the server has not got everything back "+
+		"from a leader yet; start zkd and wait until the file is gone, or, once all other servers are whole, "+
+		"start Apache's server on an empty directory", from.ImageDir)
 }
 
 // Load reads what zkd's image holds. The log behind it, of which the end may not be

@@ -99,6 +99,14 @@ func (s *Store) Healed() error {
 
 func (s *Store) dirs() []string { return slices.Compact([]string{s.opt.ImageDir, s.opt.LogDir}) }
 
+// IsHealing says whether directories hold a store that is Healing, or will be at the next
+// Open.
+func IsHealing(o Options) (bool, error) {
+	o.setDefaults()
+	mark, err := (&Store{opt: o, fs: o.FS}).healMark()
+	return mark != nil, err
+}
+
 // healMark reads the mark, nil if there is none.
 func (s *Store) healMark() ([]byte, error) {
 	b, err := readFile(s.fs, filepath.Join(s.opt.ImageDir, healName))
