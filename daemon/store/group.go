@@ -76,6 +76,15 @@ func parseGroup(b []byte) (group, error) {
 	return g, nil
 }
 
+// check says whether a group can come after what it names, and holds what it says.
+func (g *group) check() error {
+	if !follows(g.prev.zxid, g.first) || g.last < g.first ||
+		g.last.Epoch() == g.first.Epoch() && int64(g.last-g.first) != int64(g.count)-1 {
+		return fmt.Errorf("%w: in the group of %v, after %v, txns are missing", ErrDamaged, g.first, g.prev.zxid)
+	}
+	return nil
+}
+
 // each calls f for the group's txns.
 func (g *group) each(f func(zxid proto.Zxid, txn []byte) error) error {
 	be := binary.BigEndian

@@ -32,6 +32,11 @@ func decodeHard(b []byte) (h HardState, ok bool) {
 	return HardState{int64(be.Uint64(b)), int64(be.Uint64(b[8:]))}, true
 }
 
+// max are the larger epochs of both.
+func (h HardState) max(o HardState) HardState {
+	return HardState{max(h.AcceptedEpoch, o.AcceptedEpoch), max(h.CurrentEpoch, o.CurrentEpoch)}
+}
+
 // HardState is what was found at the start, or set last.
 func (s *Store) HardState() HardState { return s.hard }
 
@@ -105,10 +110,7 @@ func (seg *segment) readStart() error {
 
 // tookHard takes over the epochs of a segment that was read. Every segment holds those at
 // its making, and they never decrease, so the largest ones count.
-func (s *Store) tookHard(seg *segment) {
-	s.hard.AcceptedEpoch = max(s.hard.AcceptedEpoch, seg.hard.AcceptedEpoch)
-	s.hard.CurrentEpoch = max(s.hard.CurrentEpoch, seg.hard.CurrentEpoch)
-}
+func (s *Store) tookHard(seg *segment) { s.hard = s.hard.max(seg.hard) }
 
 // sweepLog removes segments of which nothing counts, once the newest one says so.
 func (s *Store) sweepLog() error {

@@ -153,8 +153,16 @@ func (s *Store) takeMark() error {
 
 // setAside renames what is damaged.
 func (s *Store) setAside(dir, name string) error {
-	from, to := filepath.Join(dir, name), filepath.Join(dir, asidePrefix+name)
-	err := s.fs.Rename(from, to)
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return err
+	}
+	aside := asidePrefix + name
+	for i := 2; slices.Contains(names, aside); i++ { // of a damage before
+		aside = fmt.Sprintf("%s%s.%d", asidePrefix, name, i)
+	}
+	from, to := filepath.Join(dir, name), filepath.Join(dir, aside)
+	err = s.fs.Rename(from, to)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -229,7 +229,7 @@ func (s *Store) startOf(seq uint64) (*segment, error) {
 	if s.unfinished(seq) {
 		return new(segment), nil
 	}
-	seg, err := s.openSegment(seq, toRead)
+	seg, err := s.openSegment(seq)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -18,10 +19,11 @@ import (
 // that their groups follow one another.
 func (s *Store) openLog() error {
 	err := s.readLog()
-	if err == nil || !s.opt.AcceptLoss || !errors.Is(err, ErrDamaged) {
+	if err == nil || !s.opt.AcceptLoss || !errors.Is(err, ErrDamaged) && !errors.Is(err, syscall.EIO) ||
+		s.fail.get() != nil {
 		return err
 	}
-	s.log.WithError(err).Warn("The log is damaged; keeping what is whole")
+	s.log.WithError(Cause(err)).Warn("The log is damaged; keeping what is whole")
 	s.forget()
 	if err := s.salvage(); err != nil {
 		return err
@@ -91,8 +93,8 @@ func (s *Store) joinImage(first *link, limit proto.Zxid) error {
 	case first == nil:
 		return nil
 	case first.zxid > s.image.zxid:
-		return fmt.Errorf("%w: the log begins after %v, but the image is at %v: txns in between are missing",
-			ErrDamaged, first.zxid, s.image.zxid)
+		return s.hint(fmt.Errorf("%w: the log begins after %v, but the image is at %v: txns in between are missing",
+			ErrDamaged, first.zxid, s.image.zxid))
 	}
 	s.end = s.read[len(s.read)-1].last
 	if s.end.zxid < s.image.zxid {
@@ -130,7 +132,7 @@ func (s *Store) segments() ([]uint64, error) {
 // checkSegment opens a segment and checks its chain up to limit. The link is what its
 // first group follows; a segment of which nothing counts has no txns.
 func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, error) {
-	seg, err := s.openSegment(seq, toRead)
+	seg, err := s.openSegment(seq)
 	if err != nil {
 		if s.unfinished(seq) {
 			return new(segment), link{}, nil
@@ -140,7 +142,14 @@ func (s *Store) checkSegment(seq uint64, limit proto.Zxid) (*segment, link, erro
 	seg.limit = limit
 	format, err := seg.db.Get([]byte{keyFormat}, nil)
 	if errors.Is(err, leveldb.ErrNotFound) {
-		return seg, link{}, nil
+		m, err := s.remainsOf(seq)
+		if err == nil && !m.begun {
+			err = fmt.Errorf("%w: what %s begins with is lost", ErrDamaged, seg.dir)
+		}
+		if err != nil {
+			seg.close(s.log)
+		}
+		return seg, link{}, err
 	}
 	if err == nil {
 		err = s.checkFormat(seg.dir, format)
@@ -215,9 +224,8 @@ func (seg *segment) checkChain() (head link, err error) {
 		case g.prev != seg.last:
 			return fmt.Errorf("%w: between %v and %v txns are missing", ErrDamaged, seg.last.zxid, g.first)
 		}
-		if !follows(g.prev.zxid, g.first) || g.last < g.first ||
-			g.last.Epoch() == g.first.Epoch() && int64(g.last-g.first) != int64(g.count)-1 {
-			return fmt.Errorf("%w: in the group of %v, after %v, txns are missing", ErrDamaged, g.first, g.prev.zxid)
+		if err := g.check(); err != nil {
+			return err
 		}
 		seg.last = link{g.last, g.sum}
 		seg.txns += g.count

@@ -83,18 +83,11 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid, group
 	if err := s.deleteSegment(filepath.Join(s.opt.LogDir, segmentName(seq))); err != nil {
 		return nil, s.failed(err)
 	}
-	seg, err := s.openSegment(seq, max(group, s.opt.SegmentBytes))
+	size := max(group, s.opt.SegmentBytes)
+	seg, err := s.openSegmentIn(filepath.Join(s.opt.LogDir, segmentName(seq)), seq, size,
+		storageOptions{reserve: s.opt.reserve(size)})
 	if err == nil {
-		seg.hard = hard
-		seg.batch.Put([]byte{keyFormat}, s.format())
-		seg.batch.Put([]byte{keyHard}, hard.encode())
-		if cut != nil {
-			seg.cut, seg.isCut = *cut, true
-			seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(*cut)))
-		}
-		for i := 0; i < twice && err == nil; i++ {
-			err = seg.write(true)
-		}
+		err = seg.begin(segmentStart{s.format(), hard, cut})
 		if err != nil {
 			seg.close(s.log)
 		}
@@ -106,6 +99,30 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid, group
 		return nil, s.failed(err)
 	}
 	return seg, nil
+}
+
+// segmentStart is what a segment begins with.
+type segmentStart struct {
+	format []byte
+	hard   HardState
+	cut    *proto.Zxid
+}
+
+// begin writes what a segment begins with, before any group.
+func (seg *segment) begin(start segmentStart) error {
+	seg.hard = start.hard
+	seg.batch.Put([]byte{keyFormat}, start.format)
+	seg.batch.Put([]byte{keyHard}, start.hard.encode())
+	if start.cut != nil {
+		seg.cut, seg.isCut = *start.cut, true
+		seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(seg.cut)))
+	}
+	for range twice {
+		if err := seg.write(true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // gonePrefix is in front of the names of segments that are being deleted.
@@ -129,7 +146,8 @@ func (s *Store) deleteSegment(dir string) error {
 	return s.fs.RemoveAll(gone)
 }
 
-// deleteGone goes on with what an earlier process was deleting. That their names have
+// deleteGone goes on with what an earlier process was deleting, and deletes what one had not
+// finished to write anew. That their names have
 // changed must be on the disk first: the process may have died before it saw to that.
 func (s *Store) deleteGone() error {
 	if err := s.fs.SyncDir(s.opt.LogDir); err != nil {
@@ -140,11 +158,10 @@ func (s *Store) deleteGone() error {
 		return err
 	}
 	for _, name := range names {
-		if seg, ok := strings.CutPrefix(name, gonePrefix); ok {
-			if _, ok := parseSegment(seg); ok {
-				if err := s.fs.RemoveAll(filepath.Join(s.opt.LogDir, name)); err != nil {
-					return err
-				}
+		seg, gone := strings.CutPrefix(strings.TrimPrefix(name, newPrefix), gonePrefix)
+		if _, ok := parseSegment(seg); ok && (gone || seg != name) {
+			if err := s.fs.RemoveAll(filepath.Join(s.opt.LogDir, name)); err != nil {
+				return err
 			}
 		}
 	}
@@ -165,20 +182,20 @@ func (s *Store) failed(err error) error {
 	return s.fail.set(err)
 }
 
-// toRead, in place of its room, opens a segment to be read only.
-const toRead = 0
+// openSegment opens a segment's database to read it.
+func (s *Store) openSegment(seq uint64) (*segment, error) {
+	return s.openSegmentIn(filepath.Join(s.opt.LogDir, segmentName(seq)), seq, s.opt.SegmentBytes,
+		storageOptions{readOnly: true})
+}
 
-// openSegment opens a segment's database, with room for groups of so many bytes.
-func (s *Store) openSegment(seq uint64, room int64) (*segment, error) {
-	seg := &segment{seq: seq, dir: filepath.Join(s.opt.LogDir, segmentName(seq)), limit: noLimit, room: room}
-	readOnly := room == toRead
-	stor, err := openStorage(s.fs, seg.dir, s.log, &s.fail, storageOptions{
-		reserve: s.opt.reserve(room), readOnly: readOnly,
-	})
+// openSegmentIn opens the database in a directory, for as many bytes of groups as size.
+func (s *Store) openSegmentIn(dir string, seq uint64, size int64, o storageOptions) (*segment, error) {
+	seg := &segment{seq: seq, dir: dir, limit: noLimit, room: size}
+	stor, err := openStorage(s.fs, seg.dir, s.log, &s.fail, o)
 	if err != nil {
 		return nil, err
 	}
-	seg.db, err = leveldb.Open(stor, segmentOptions(max(room, s.opt.SegmentBytes), readOnly))
+	seg.db, err = leveldb.Open(stor, segmentOptions(size, o.readOnly))
 	if err != nil {
 		return nil, damaged(seg.dir, stor.reworded(err))
 	}

@@ -147,7 +147,7 @@ func (s *Store) learnCuts() {
 
 // cutOf reads up to where a segment lets older ones count.
 func (s *Store) cutOf(seq uint64) (proto.Zxid, error) {
-	seg, err := s.openSegment(seq, toRead)
+	seg, err := s.openSegment(seq)
 	if err != nil {
 		return noLimit, err
 	}
@@ -190,7 +190,7 @@ func (s *Store) readSegment(o oldSegment, visit func(group) error) error {
 		}
 		seg.using.RUnlock()
 	}
-	seg, err := s.openSegment(o.seq, toRead)
+	seg, err := s.openSegment(o.seq)
 	if err != nil {
 		return err
 	}
@@ -207,13 +207,17 @@ func (s *Store) trimmed(o oldSegment) bool {
 
 // HasLogged says whether the log holds a txn, so that everything behind it can be read.
 func (s *Store) HasLogged(zxid proto.Zxid) bool {
-	has := false
+	has, at := false, zxid
 	for _, o := range s.readable() {
 		if o.limit < zxid || o.last != 0 && o.last < zxid {
 			continue
 		}
 		err := s.readSegment(o, func(g group) error {
-			if g.last < zxid || g.first > zxid {
+			if g.last < zxid {
+				return nil
+			}
+			has = has && g.prev.zxid <= at // what was damaged may have left a gap
+			if at = max(at, min(g.last, o.limit)); g.first > zxid {
 				return nil
 			}
 			return g.each(func(z proto.Zxid, _ []byte) error {
