@@ -80,7 +80,9 @@ var keys = []Key{
 	{Name: "clientTcpKeepAlive", Kind: Bool, Default: "true", Class: Effective,
 		Help: "Probe idle client connections; zkd always does.", field: func(c *Config) any { return &c.KeepAlive }},
 	{Name: "forceSync", Kind: Bool, Default: "yes", Class: Effective,
-		Help: "Force each write to the disk before it is acknowledged; no risks acknowledged writes.", field: func(c *Config) any { return &c.ForceSync }},
+		Help: "Force each write to the disk before it is acknowledged. With no, the end of a process loses nothing, but a crash of the machine " +
+			"loses acknowledged writes of the last seconds, all that came after the last write of the image at most, " +
+			"and in an ensemble the server votes as if it had never had them.", field: func(c *Config) any { return &c.ForceSync }},
 	{Name: "fsync.warningthresholdms", Kind: Number, Default: "1000", Min: 1, Max: maxInt, Class: Effective,
 		Help: "Milliseconds from which a write to the log is reported as slow.", field: func(c *Config) any { return &c.SlowSync }},
 	{Name: "datadir.autocreate", Kind: Bool, Default: "true", Class: Effective,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -243,6 +244,9 @@ func (s *Store) WriteImage(b *ImageBatch, zxid proto.Zxid) error {
 	if zxid > logged {
 		return fmt.Errorf("store: the image would be at %v, but the log is at %v", zxid, logged)
 	}
+	if err := s.forceLoose(); err != nil {
+		return err
+	}
 	start := time.Now()
 	if err := s.reviveImage(); err != nil {
 		return err
@@ -261,6 +265,21 @@ func (s *Store) WriteImage(b *ImageBatch, zxid proto.Zxid) error {
 	s.meters.Image.Add(s.status.LastImage.Microseconds())
 	s.mu.Unlock()
 	s.trim(zxid)
+	return nil
+}
+
+// forceLoose brings what was only written to the log to the disk: the image must not be ahead
+// of it there. Only the newest segment can hold something of that kind.
+func (s *Store) forceLoose() error {
+	s.mu.Lock()
+	seg := s.newest
+	s.mu.Unlock()
+	if !s.opt.NoSync || seg == nil {
+		return nil
+	}
+	if err := s.force(seg.dir); err != nil && !errors.Is(err, os.ErrNotExist) { // trimmed: the image holds it
+		return s.failed(err)
+	}
 	return nil
 }
 

@@ -389,6 +389,11 @@ func (s *Store) haveSegment(group int64) (err error) {
 func (s *Store) closeCurrent() {
 	seg := s.cur
 	s.cur = nil
+	if seg.loose && s.fail.get() == nil {
+		if err := s.force(seg.dir); err != nil { // what comes behind it is not to be there without it
+			_ = s.fail.set(err)
+		}
+	}
 	s.retire(seg, seg.bytes)
 	done := make(chan struct{})
 	go func() {

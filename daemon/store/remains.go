@@ -22,6 +22,7 @@ type remains struct {
 	begun  bool // the record it begins with was read, so that cut is known
 	format []byte
 	cut    proto.Zxid // noLimit if it cuts nothing off
+	loose  bool
 	hard   HardState
 	limit  proto.Zxid
 	groups []group // as they were written
@@ -155,6 +156,8 @@ func (m *remains) Put(key, value []byte) {
 		if len(value) == 8 {
 			m.cut = proto.Zxid(binary.BigEndian.Uint64(value))
 		}
+	case keyLoose:
+		m.loose = true
 	case keyGroup:
 		g, err := parseGroup(value)
 		if err == nil && bytes.Equal(groupKeyOf(g), key) && g.check() == nil {

@@ -25,6 +25,7 @@ const (
 	keyGroup  = 'g' // + zxid of the first txn, 8 bytes
 	keyHard   = 'h' // the epochs
 	keyCut    = 'c' // zxid: of older segments, what is above does not count
+	keyLoose  = 'l' // there if groups are not forced to the disk one by one
 )
 
 // memSlack is what a segment's memory table has room for beyond the segment's size, so
@@ -44,6 +45,7 @@ type segment struct {
 	hard  HardState // as the segment holds it
 	cut   proto.Zxid
 	isCut bool
+	loose bool       // see Options.NoSync
 	limit proto.Zxid // of what is read of it
 	batch leveldb.Batch
 	using sync.RWMutex // held for reading while the log is read behind the back of who writes it
@@ -87,7 +89,7 @@ func (s *Store) createSegment(seq uint64, hard HardState, cut *proto.Zxid, group
 	seg, err := s.openSegmentIn(filepath.Join(s.opt.LogDir, segmentName(seq)), seq, size,
 		storageOptions{reserve: s.opt.reserve(size)})
 	if err == nil {
-		err = seg.begin(segmentStart{s.format(), hard, cut})
+		err = seg.begin(segmentStart{s.format(), hard, cut, s.opt.NoSync})
 		if err != nil {
 			seg.close(s.log)
 		}
@@ -106,6 +108,7 @@ type segmentStart struct {
 	format []byte
 	hard   HardState
 	cut    *proto.Zxid
+	loose  bool
 }
 
 // begin writes what a segment begins with, before any group.
@@ -116,6 +119,9 @@ func (seg *segment) begin(start segmentStart) error {
 	if start.cut != nil {
 		seg.cut, seg.isCut = *start.cut, true
 		seg.batch.Put([]byte{keyCut}, binary.BigEndian.AppendUint64(nil, uint64(seg.cut)))
+	}
+	if seg.loose = start.loose; seg.loose {
+		seg.batch.Put([]byte{keyLoose}, nil)
 	}
 	for range twice {
 		if err := seg.write(true); err != nil {
@@ -182,10 +188,28 @@ func (s *Store) failed(err error) error {
 	return s.fail.set(err)
 }
 
-// openSegment opens a segment's database to read it.
+// openSegment opens a segment's database to read it. What was not forced to the disk group by
+// group may have a hole after a power failure; it ends there.
 func (s *Store) openSegment(seq uint64) (*segment, error) {
-	return s.openSegmentIn(filepath.Join(s.opt.LogDir, segmentName(seq)), seq, s.opt.SegmentBytes,
-		storageOptions{readOnly: true})
+	dir, o := filepath.Join(s.opt.LogDir, segmentName(seq)), storageOptions{readOnly: true}
+	seg, err := s.openSegmentIn(dir, seq, s.opt.SegmentBytes, o)
+	if !errors.Is(err, ErrDamaged) {
+		return seg, err
+	}
+	m, merr := s.remainsOf(seq)
+	if merr != nil || !m.loose {
+		return nil, err
+	}
+	o.loose = true
+	seg, lerr := s.openSegmentIn(dir, seq, s.opt.SegmentBytes, o)
+	if lerr != nil {
+		return nil, err
+	}
+	if lerr = seg.readStart(); lerr != nil || seg.hard != m.hard { // epochs are forced to the disk at once
+		seg.close(s.log)
+		return nil, err
+	}
+	return seg, nil
 }
 
 // openSegmentIn opens the database in a directory, for as many bytes of groups as size.

@@ -45,6 +45,7 @@ type storageOptions struct {
 	reserve  int64 // journals are extended ahead by so many bytes
 	readOnly bool
 	pace     *pace // nil where writing must not wait
+	loose    bool  // journals end where the first bad chunk is, whatever is behind it
 }
 
 const (
@@ -216,6 +217,11 @@ func (s *dirStorage) wholeRecords(fd storage.FileDesc, f File, size int64) (int6
 	s.mu.Lock()
 	synced := s.seal.syncedLength(fd)
 	s.mu.Unlock()
+	if e.after && e.valid >= synced && s.opts.loose && fd.Type == storage.TypeJournal {
+		s.log.WithFields(logrus.Fields{"file": s.path(fd), "kept": e.valid, "cut": e.size - e.valid}).
+			Warn("what was not forced to the disk is there in part only, and is cut; forceSync was no")
+		return e.valid, nil
+	}
 	if e.after || e.valid < synced {
 		return 0, fmt.Errorf("%w: %s is broken at byte %d, in front of data that was on the disk",
 			ErrDamaged, s.path(fd), e.valid)

@@ -40,6 +40,11 @@ func (s *Store) TruncateAfter(zxid proto.Zxid) error {
 		s.next.discard(s)
 		s.next = nil
 	}
+	if s.opt.NoSync && s.cur != nil { // what says how long the log is is not to be there without it
+		if err := s.force(s.cur.dir); err != nil {
+			return s.failed(err)
+		}
+	}
 	seg, err := s.createSegment(s.seq+1, s.hard, &zxid, 0)
 	if err != nil {
 		return err
