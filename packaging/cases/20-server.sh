@@ -105,12 +105,26 @@ has one "root:zkd 640" stat -c "%U:%G %a" /etc/zkd/zoo.cfg
 other_pid one "$p"
 has one "first" zkctl get /a
 at one sh -c 'sed -i s/=yes/=no/ /etc/default/zkd'
+# What systemd reads there need not be a shell's.
+put one /tmp/more <<'END'
+ZKD_4LW_COMMANDS_WHITELIST=ruok, srvr, mntr
+ZKD_NOTHING=$(touch /run/not-a-shell); touch /run/not-a-shell (
+  ZKD_RESTART_ON_UPGRADE = "no"  
+END
+at one sh -c 'cp /etc/default/zkd /tmp/before; cat /tmp/more >> /etc/default/zkd'
 p=$(pid one)
-at one dpkg -i --force-confdef --force-confold --force-downgrade $olddeb >/dev/null 2>&1
+at one dpkg -i --force-confdef --force-confold --force-downgrade $olddeb >/dev/null 2>&1 ||
+  fail one "no upgrade with an environment file that is no shell script"
+same one "$(at one dpkg-query -W -f '${db:Status-Status}' zkd)" installed "the package's state"
+at one sh -c '[ ! -e /run/not-a-shell ]' || fail one "the environment file was run as a program"
 same one "$(pid one)" "$p" "the process before and after an upgrade that is not to restart it"
 at one systemctl restart zkd
 has one "first" zkctl get /a
+p=$(pid one)
+echo ' ZKD_RESTART_ON_UPGRADE=yes ' | at one sh -c 'cat >> /etc/default/zkd'
 at one dpkg -i --force-confdef --force-confold $deb >/dev/null 2>&1
+other_pid one "$p"
+at one cp /tmp/before /etc/default/zkd
 
 say "remove, install again, purge"
 at one dpkg -r zkd >/dev/null 2>&1
@@ -121,7 +135,13 @@ wait_for one "active after the second installation" systemctl is-active --quiet 
 has one "enabled" systemctl is-enabled zkd
 has one "first" zkctl get /a
 at one sh -c 'touch /etc/zkd/zoo.cfg.d/mine.cfg'
-at one dpkg -P zkd >/dev/null 2>&1
+at one sh -c 'systemctl stop zkd; mkdir -p /var/lib/zkd/log; mount -t tmpfs tmpfs /var/lib/zkd/log; touch /var/lib/zkd/log/theirs'
+at one dpkg -r zkd >/dev/null 2>&1
+has one "/var/lib/zkd/log is left as it is: a file system is mounted there" dpkg -P zkd
+same one "$(at one dpkg-query -W -f '${db:Status-Status}' zkd 2>/dev/null || echo gone)" gone "the package's state"
+at one sh -c '[ -e /var/lib/zkd/log/theirs ]' || fail one "the purge emptied a disk that is mounted in the data directory"
+same one "$(at one ls -A /var/lib/zkd)" log "what a purge leaves beside the mounted disk"
+at one sh -c 'umount /var/lib/zkd/log; rmdir /var/lib/zkd/log /var/lib/zkd'
 at one sh -c '[ ! -e /var/lib/zkd ] && [ ! -e /etc/zkd/zoo.cfg ] && [ ! -e /etc/default/zkd ]' || fail one "the purge left something"
 at one sh -c '[ -e /etc/zkd/zoo.cfg.d/mine.cfg ]' || fail one "the purge took a file of the administrator's"
 same one "$(at one dpkg -P zkd 2>&1 | grep -v "isn't installed" | grep -c . || true)" 0 "lines of a second purge"
