@@ -190,7 +190,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 			FirstFrame: time.Duration(p.cfg.SessionlessTime) * time.Millisecond, Log: p.log,
 		},
 		Replica: r, Store: p.store, Tree: options, Quorum: l.quorum, Log: p.log,
-		Outstanding: int64(p.cfg.OutstandingLimit),
+		Outstanding: int64(p.cfg.OutstandingLimit), Progress: notify.progressed,
 		FourLetter:  func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {

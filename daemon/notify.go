@@ -18,6 +18,7 @@ import (
 const (
 	statusEvery  = 5 * time.Second
 	extendBy     = 30 * time.Second
+	extendEvery  = time.Second
 	defaultAlive = 10 * time.Second // without a watchdog, how long a standstill is tolerated unreported
 )
 
@@ -26,8 +27,9 @@ const (
 type notifier struct {
 	log logrus.FieldLogger
 
-	mu     sync.Mutex
-	status string
+	mu       sync.Mutex
+	status   string
+	extended time.Time // when more time was asked for, for the end
 }
 
 func newNotifier(log logrus.FieldLogger) *notifier { return &notifier{log: log} }
@@ -52,8 +54,26 @@ func (n *notifier) alive()                 { n.send(sd.SdNotifyWatchdog, "") }
 
 // recovering asks for more time; it is called when there is progress.
 func (n *notifier) recovering() {
-	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extendBy.Microseconds()), "Recovering the tree")
+	n.send(extend(), "Recovering the tree")
 }
+
+// progressed asks for more time for the end, at most once a second; it is called when there is
+// progress.
+func (n *notifier) progressed() {
+	n.mu.Lock()
+	now := time.Now()
+	due := now.Sub(n.extended) >= extendEvery
+	if due {
+		n.extended = now
+	}
+	n.mu.Unlock()
+	if due {
+		n.send(extend(), "")
+	}
+}
+
+// extend is what tells systemd that more time than the unit gives is needed.
+func extend() string { return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extendBy.Microseconds()) }
 
 // tell sends a status line that differs from the last one.
 func (n *notifier) tell(status string) {

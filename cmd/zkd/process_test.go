@@ -234,6 +234,23 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
+// TestMoreTimeForTheEnd: a stop that gets on must not be cut off by the unit's TimeoutStopSec.
+func TestMoreTimeForTheEnd(t *testing.T) {
+	s := newService(t)
+	s.start(0)
+	s.note()
+	s.signal(syscall.SIGTERM)
+	for {
+		n := s.anyNote()
+		if n["EXTEND_TIMEOUT_USEC"] == "30000000" {
+			break
+		}
+	}
+	if c := s.code(); c != 0 {
+		t.Errorf("exit code %d", c)
+	}
+}
+
 func TestWatchdogIsFed(t *testing.T) {
 	s := newService(t)
 	s.start(400 * time.Millisecond)

@@ -96,21 +96,7 @@ func (s *Server) writeImage(hurry bool) error {
 	w.store.Hurry(hurry || bytes > muchDirty)
 	w.batch.Reserve(bytes + dirty*recordHead)
 	cut := time.Now()
-	for done := false; !done; {
-		var took time.Duration
-		var records [][]byte
-		s.hold(func() {
-			start := time.Now()
-			done = w.tree.Drain(w.slice)
-			records = w.delta.take()
-			took = time.Since(start)
-		})
-		w.pace(took)
-		fill(w.batch, records)
-		if !done && !hurry {
-			time.Sleep(slicePause)
-		}
-	}
+	hurry = s.drainImage(hurry)
 	w.size = max(w.size, w.batch.Bytes())
 	if !s.awaitLogged(zxid) {
 		return errStopped
@@ -140,6 +126,44 @@ func (s *Server) writeImage(hurry bool) error {
 			hurry = true
 		case <-time.After(10 * retryPeriod):
 		}
+	}
+}
+
+// drainImage brings the open cut into the batch, slice by slice, with pauses unless there is a hurry,
+// and says whether there is one in the end.
+func (s *Server) drainImage(hurry bool) bool {
+	w := &s.image
+	for done := false; !done; {
+		var took time.Duration
+		var records [][]byte
+		s.hold(func() {
+			start := time.Now()
+			done = w.tree.Drain(w.slice)
+			records = w.delta.take()
+			took = time.Since(start)
+		})
+		w.pace(took)
+		fill(w.batch, records)
+		switch {
+		case hurry:
+			s.opts.Progress()
+		case s.ending():
+			hurry = true
+			w.store.Hurry(true)
+		case !done:
+			time.Sleep(slicePause)
+		}
+	}
+	return hurry
+}
+
+// ending says whether the image is to be written for the last time.
+func (s *Server) ending() bool {
+	select {
+	case <-s.lastImage:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -31,6 +31,8 @@ type Options struct {
 	Image       ImagePolicy
 	// Drain is how long a stop waits for requests under way; default 2 s.
 	Drain time.Duration
+	// Progress, which may be nil, is called whenever a stop has got further.
+	Progress func()
 
 	Log logrus.FieldLogger
 }
@@ -57,6 +59,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Drain <= 0 {
 		o.Drain = 2 * time.Second
+	}
+	if o.Progress == nil {
+		o.Progress = func() {}
 	}
 	if o.FourLetter == nil || o.Log == nil {
 		return errors.New("server: no answerer for four-letter words, or no logger")
