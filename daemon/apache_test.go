@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,10 +158,35 @@ func compareMetrics(t *testing.T, at map[string]int) {
 			t.Errorf("the leader of two voters and an observer does not tell %s", want)
 		}
 	}
+	for role, port := range at {
+		page := "\n" + string(fetch(t, port, "/metrics"))
+		if uptime := value(page, "leader_uptime"); (uptime > 0) != (role == "leader") || uptime > 60_000 {
+			t.Errorf("%s: leader_uptime %v", role, uptime)
+		}
+		if diffs := value(page, "diff_count"); diffs < 0 || role == "leader" && diffs < 2 || value(page, "snap_count") != 0 {
+			t.Errorf("%s: diff_count %v, snap_count %v", role, diffs, value(page, "snap_count"))
+		}
+		for _, name := range []string{"startup_snap_load_time", "startup_txns_load_time", "startup_txns_loaded", "dbinittime"} {
+			if value(page, name+"_count") != 1 {
+				t.Errorf("%s: %s_count %v", role, name, value(page, name+"_count"))
+			}
+		}
+	}
 	if len(found) < 80 {
 		t.Errorf("only %d metrics", len(found))
 	}
 	checkUses(t, found)
+}
+
+// value is that of a metric in a page, or -1.
+func value(page, name string) float64 {
+	_, rest, ok := strings.Cut(page, "\n"+name+" ")
+	text, _, _ := strings.Cut(rest, "\n")
+	v, err := strconv.ParseFloat(text, 64)
+	if !ok || err != nil {
+		return -1
+	}
+	return v
 }
 
 // checkUses looks for metrics that the dashboard and the alerts name, and no server has.

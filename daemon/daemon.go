@@ -64,6 +64,8 @@ type process struct {
 	words  *admin.Words
 	start  time.Time
 
+	loading server.Loading // what the start took
+
 	settings [][2]string // as shown to who asks by HTTP
 
 	applied  atomic.Pointer[config.Config]   // what the last reload read, cfg before that

@@ -80,9 +80,9 @@ func (p *process) tryLoad(options tree.Options, notify *notifier) (l *loaded, er
 	if p.store, err = p.openStore(); err != nil {
 		return nil, err
 	}
-	l = new(loaded)
+	l, p.loading.Progress = new(loaded), notify.recovering
 	l.found, l.quorum = p.quorum()
-	l.tree, err = server.Recover(p.store, options, p.log, notify.recovering, l.found.Suffix)
+	l.tree, err = server.Recover(p.store, options, p.log, &p.loading, l.found.Suffix)
 	if err != nil {
 		return nil, errors.Join(err, p.store.Close())
 	}

@@ -38,6 +38,13 @@ func (p *process) Metrics() []admin.Metric {
 		{Name: "snapshottime", Kind: admin.Summary, Dist: &logged.Image, Unit: 1e-3},
 		{Name: "sync_processor_batch_size", Kind: admin.Summary, Dist: &m.Batch},
 
+		{Name: "startup_snap_load_time", Kind: admin.Summary, Dist: &p.loading.Image},
+		{Name: "startup_txns_load_time", Kind: admin.Summary, Dist: &p.loading.Log},
+		{Name: "startup_txns_loaded", Kind: admin.Summary, Dist: &p.loading.Txns},
+		{Name: "dbinittime", Kind: admin.Summary, Dist: &p.loading.All},
+		count("diff_count", "", s.Replica.Quorum.Diffs+s.Diffs),
+		count("snap_count", "", s.Snaps),
+
 		flag("zkd_serving", "1 while the server serves clients.", s.Replica.Serving),
 		flag("zkd_healing", "1 while there is no vote because the data were damaged.", s.Replica.Quorum.Healing),
 		flag("zkd_log_full", "1 while writes wait because the disk of the log is full.", s.LogFull),

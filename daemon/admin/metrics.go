@@ -80,6 +80,9 @@ func (w *Words) gather() *metrics {
 		list.Voters(func(int64) { voters++ })
 	}
 	g.ensemble(m, voters)
+	if d, leads := m.LeadingFor(w.backend.Now().Mono); leads {
+		g.gauge("leader_uptime", int64(d))
+	}
 	for _, q := range quotas {
 		ns := strings.TrimPrefix(q.Path, "/")
 		g.keyed("quota_count_limit_per_namespace", ns, q.CountLimit)

@@ -46,6 +46,7 @@ type Meters struct {
 	role   proto.State
 	since  proto.Millis // of the role
 	idle   proto.Millis // when serving ended
+	begun  proto.Millis // when it began
 	served bool
 }
 
@@ -78,6 +79,11 @@ func (m *Meters) Served() (n int64) {
 	return n - m.ops[opSlot(proto.OpError)]
 }
 
+// LeadingFor is how long this server has led an ensemble that has a quorum; ok says whether it does.
+func (m *Meters) LeadingFor(now proto.Millis) (d proto.Millis, ok bool) {
+	return now - m.begun, m.served && m.role == proto.Leading
+}
+
 // begin starts the clocks of a server of an ensemble, which looks for a leader.
 func (m *Meters) begin(now proto.Millis, solo bool) {
 	if !solo {
@@ -87,7 +93,7 @@ func (m *Meters) begin(now proto.Millis, solo bool) {
 
 // reset forgets all but what is going on.
 func (m *Meters) reset() {
-	*m = Meters{role: m.role, since: m.since, idle: m.idle, served: m.served}
+	*m = Meters{role: m.role, since: m.since, idle: m.idle, begun: m.begun, served: m.served}
 }
 
 // reply measures a reply, whose frame has size bytes without its length.
@@ -151,6 +157,7 @@ func (m *Meters) observe(now proto.Millis, role proto.State, serving, solo bool)
 		m.idle = now
 		return
 	}
+	m.begun = now
 	m.Unavailable.Add(int64(now - m.idle))
 	switch role {
 	case proto.Leading:

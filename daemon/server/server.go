@@ -45,7 +45,7 @@ type Server struct {
 
 // counters are the parts of Status that the server counts.
 type counters struct {
-	appends, txns, images, stalled atomic.Int64
+	appends, txns, images, stalled, diffs, snaps atomic.Int64
 }
 
 // New binds the client ports and gets ready to run. The replica must have recovered what

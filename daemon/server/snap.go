@@ -49,6 +49,9 @@ func (s *Server) sendBulk(w io.Writer, b zab.Bulk, from snapshot, failed error) 
 	}
 	if b.Kind == zab.BulkLog {
 		done, err := s.sendLog(w, b)
+		if done {
+			s.count.diffs.Add(1)
+		}
 		if done || err != nil {
 			return err
 		}
@@ -97,6 +100,7 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 	case <-s.halted:
 		return errStopped
 	}
+	s.count.snaps.Add(1)
 	start := time.Now()
 	t, err := s.treeAt(from)
 	if err != nil {

@@ -19,6 +19,8 @@ type Status struct {
 	Txns      int64 // in them
 	Images    int64 // deltas written to the image
 	Stalled   int64 // times that a connection's requests waited because too many were under way
+	Diffs     int64 // learners that were synchronized from the log
+	Snaps     int64 // learners that were sent a snapshot
 	Waiting   int64 // inputs in the inbox
 	Dirty     int   // records that the image lacks
 }
@@ -30,6 +32,7 @@ func (s *Server) Status() Status {
 		LogFull: s.log.full.Load(), ImageFull: s.image.full.Load(),
 		Appends: s.count.appends.Load(), Txns: s.count.txns.Load(),
 		Images: s.count.images.Load(), Stalled: s.count.stalled.Load(),
+		Diffs: s.count.diffs.Load(), Snaps: s.count.snaps.Load(),
 		Waiting: s.step.waiting.Load(),
 	}
 	s.hold(func() {

@@ -20,6 +20,7 @@ type Status struct {
 	Members  int             // of the ensemble
 	Learners []LearnerStatus // of a leader, and the observers of a follower
 	Looking  proto.Vote      // what this server proposes while it looks for a leader
+	Diffs    int64           // learners that were synchronized from memory, since the start
 	Healing  bool            // has lost what it had promised, and does not vote until it is there again
 }
 
@@ -38,6 +39,7 @@ func (p *Peer) Status() Status {
 	s := Status{
 		ID: p.cfg.ID, Epoch: p.hard.Current, Accepted: p.hard.Accepted, Round: p.election.round,
 		Members: len(p.ids), Logged: p.last(), Durable: p.lastDurable(), Commit: p.committed(), Healing: p.lost,
+		Diffs: p.diffs,
 	}
 	switch p.role {
 	case proto.Leading:

@@ -26,12 +26,14 @@ func (p *Peer) synchronize(l *Link) {
 		// It was on its own when it wrote that, as others were: equal zxids mean nothing.
 		p.sendSnap(l, end)
 	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && p.holdsStart(l.zxid.Epoch64(), i):
+		p.diffs++
 		p.send(l, proto.PacketDiff, end, nil)
 		p.sendHistory(l, before, end)
 	case l.zxid < p.base:
 		p.bulk(l, Bulk{Kind: BulkLog, After: l.zxid, Zxid: p.base})
 		p.sendHistory(l, p.base, end)
 	case l.zxid.Epoch() == before.Epoch() && before.Counter() != 0:
+		p.diffs++
 		p.send(l, proto.PacketTrunc, before, nil)
 		p.sendHistory(l, before, end)
 	default:

@@ -26,6 +26,7 @@ type Peer struct {
 	leading   leading
 	following following
 	waits     []wait
+	diffs     int64 // learners that were synchronized from memory
 
 	lastTick proto.Millis
 	effects  Effects
