@@ -41,6 +41,7 @@ type Server struct {
 	imaging   sync.WaitGroup
 	running   sync.WaitGroup // the other goroutines
 	senders   sync.WaitGroup // goroutines that send the output of a step to many
+	backups   sync.WaitGroup // that are being made from the store
 }
 
 // counters are the parts of Status that the server counts.
@@ -131,6 +132,7 @@ func (s *Server) stop() {
 	s.opts.Progress()
 	close(s.halted)
 	s.ticking.Wait()
+	s.backups.Wait()
 	s.await(s.log.idle)
 	s.opts.Progress()
 	close(s.lastImage)

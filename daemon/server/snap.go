@@ -121,16 +121,18 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 	return err
 }
 
-// treeAt makes a tree of its own that holds what was committed at a zxid.
+// treeAt makes a tree of its own that holds what was committed at a zxid, unless the server ends
+// before that, or nobody waits for it any more.
 func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 	image, at := from.image, from.at
 	l := tree.NewLoader(s.opts.Tree)
 	l.Together = togetherBehind
 	var mu sync.Mutex
+	put := s.unlessGone(from.gone, l.Put)
 	err := image.Read(loadWorkers, inBackground, func(key, value []byte) error {
 		mu.Lock()
 		defer mu.Unlock()
-		return l.Put(key, value)
+		return put(key, value)
 	})
 	if err != nil {
 		return nil, err
@@ -140,15 +142,10 @@ func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 		return t, err
 	}
 	for s.opts.Store.Status().LastLogged < at { // committed by others, and on its way to this disk
-		select {
-		case <-s.failing:
-			return nil, errStopped
-		case <-s.halted:
-			return nil, errStopped
-		case <-from.gone:
-			return nil, errGone
-		case <-time.After(slicePause):
+		if err := s.cancelled(from.gone); err != nil {
+			return nil, err
 		}
+		time.Sleep(slicePause)
 	}
 	var txn proto.Txn
 	var res tree.Result
@@ -161,6 +158,36 @@ func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 		return nil
 	})
 	return t, err
+}
+
+// cancelled says why a tree that is being made is not wanted any more, if it is not.
+func (s *Server) cancelled(gone <-chan struct{}) error {
+	select {
+	case <-s.failing:
+		return errStopped
+	case <-s.halted:
+		return errStopped
+	case <-gone:
+		return errGone
+	default:
+		return nil
+	}
+}
+
+// checkEvery is how many records are read before a look at whether they are still wanted.
+const checkEvery = 1024
+
+// unlessGone is f as long as what it makes is wanted.
+func (s *Server) unlessGone(gone <-chan struct{}, f func(key, value []byte) error) func(key, value []byte) error {
+	n := 0
+	return func(key, value []byte) error {
+		if n++; n%checkEvery == 0 {
+			if err := s.cancelled(gone); err != nil {
+				return err
+			}
+		}
+		return f(key, value)
+	}
 }
 
 // received is a snapshot that is being received.

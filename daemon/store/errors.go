@@ -19,6 +19,8 @@ var (
 	ErrForeign = errors.New("store: not a directory of this version of zkd")
 	// ErrNotEmpty says that the directory holds data that would have to go.
 	ErrNotEmpty = errors.New("store: there are data already")
+	// ErrReplaced says that the image is giving way to one that a leader sent.
+	ErrReplaced = errors.New("store: the image is being replaced")
 	// ErrInUse says that another process has the directory.
 	ErrInUse = errors.New("store: the data directory is in use")
 )

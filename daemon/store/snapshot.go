@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -23,7 +24,7 @@ func (s *Store) SnapshotImage() (*Snapshot, error) {
 	m := s.image
 	s.mu.Unlock()
 	if m == nil || m.db == nil {
-		return nil, fmt.Errorf("%w: the image is being replaced", ErrInUse)
+		return nil, ErrReplaced
 	}
 	snap, err := m.db.GetSnapshot()
 	if err != nil {
@@ -43,5 +44,9 @@ func (n *Snapshot) Release() { n.snap.Release() }
 // Read calls f for every record, in parallel from workers goroutines, each in a call of in. key
 // and value are good during the call.
 func (n *Snapshot) Read(workers int, in func(func() error) error, f func(key, value []byte) error) error {
-	return readAll(n.snap, n.dir, workers, in, f)
+	err := readAll(n.snap, n.dir, workers, in, f)
+	if errors.Is(err, leveldb.ErrClosed) || errors.Is(err, leveldb.ErrSnapshotReleased) {
+		return ErrReplaced
+	}
+	return err
 }

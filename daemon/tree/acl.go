@@ -182,6 +182,17 @@ func (t *Tree) Allowed(acl ACLID, want proto.Perms, ids []proto.ID) bool {
 	return false
 }
 
+// OwnsRoot says whether a client with these identities has every permission on the root.
+func (t *Tree) OwnsRoot(ids []proto.ID) bool {
+	acl := t.nodes.at(root).acl
+	for p := proto.Perms(1); p <= proto.PermAll; p <<= 1 {
+		if !t.Allowed(acl, p, ids) {
+			return false
+		}
+	}
+	return true
+}
+
 // fixACL turns the list of a request into the one to be stored.
 // Source: PrepRequestProcessor.java, fixupACL.
 func (t *Tree) fixACL(encoded []byte, ids []proto.ID) (ACLID, proto.ErrCode) {
