@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zkd-project/zkd/daemon/admin"
+	"github.com/zkd-project/zkd/daemon/auth"
+	"github.com/zkd-project/zkd/daemon/cnxn"
 	"github.com/zkd-project/zkd/daemon/config"
 	"github.com/zkd-project/zkd/daemon/ensemble"
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -30,7 +34,29 @@ func (p *process) Info() admin.Info {
 		Settings: p.settings, Ensemble: p.members.Load(), ServerID: c.ServerID,
 		InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		LocalSessions: c.LocalSessions,
+		Backups: admin.Backups{
+			Enabled: c.AdminSnapshot, Every: time.Duration(c.AdminRate) * time.Millisecond, Restore: c.AdminRestore,
+		},
 	}
+}
+
+// Authenticate implements admin.Backend.
+func (p *process) Authenticate(scheme string, data []byte, peer netip.Addr) ([]proto.ID, proto.ErrCode) {
+	return p.auth.Authenticate(scheme, data, proto.ID{Scheme: auth.IP, ID: cnxn.JavaIP(peer)})
+}
+
+// Backup implements admin.Backend.
+func (p *process) Backup(ctx context.Context, who string) (admin.Backup, error) {
+	start := time.Now()
+	b, err := p.server.Backup(ctx)
+	log := p.log.WithFields(logrus.Fields{"event": eventBackup, "for": who})
+	if err != nil {
+		log.WithError(err).Warn("There is no backup")
+		return nil, err
+	}
+	log.WithFields(logrus.Fields{"zxid": b.Zxid(), "ms": time.Since(start).Milliseconds()}).
+		Info("A backup is handed over")
+	return b, nil
 }
 
 // Learners implements admin.Backend.

@@ -62,6 +62,7 @@ type process struct {
 	store  *store.Store
 	server *server.Server
 	words  *admin.Words
+	auth   *auth.Schemes
 	start  time.Time
 
 	loading server.Loading // what the start took
@@ -161,6 +162,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 	if err != nil {
 		return err
 	}
+	p.auth = schemes
 	options := tree.Options{
 		ExtendedTypes: p.cfg.ExtendedTypes, Emulate353: p.cfg.Emulate353, EnforceQuota: p.cfg.EnforceQuota,
 		SkipACL: p.cfg.SkipACL, Match: schemes, ContainerMaxNeverUsed: proto.Millis(p.cfg.ContainerMaxIdle),
@@ -193,7 +195,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 		},
 		Replica: r, Store: p.store, Tree: options, Quorum: l.quorum, Log: p.log,
 		Outstanding: int64(p.cfg.OutstandingLimit), Progress: notify.progressed,
-		FourLetter:  func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
+		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress",

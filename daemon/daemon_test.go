@@ -26,10 +26,13 @@ type started struct {
 }
 
 // start runs a whole server on a directory.
-func start(t *testing.T, dir string) started {
+func start(t *testing.T, dir string) started { return startWith(t, dir, "") }
+
+// startWith does so with some more lines of configuration.
+func startWith(t *testing.T, dir, more string) started {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "zoo.cfg")
-	text := "dataDir=" + dir + "\nclientPort=0\nclientPortAddress=127.0.0.1\ntickTime=200\nmaxSessionTimeout=30000\n4lw.commands.whitelist=*\n"
+	text := "dataDir=" + dir + "\nclientPort=0\nclientPortAddress=127.0.0.1\ntickTime=200\nmaxSessionTimeout=30000\n4lw.commands.whitelist=*\n" + more
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

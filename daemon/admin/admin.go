@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +38,7 @@ type Info struct {
 	SyncLimit int
 
 	LocalSessions bool
+	Backups       Backups
 }
 
 // member is the server's own line of the ensemble.
@@ -81,6 +84,10 @@ type Backend interface {
 	Image() (zxid proto.Zxid, at int64)
 	// Learners are the connections of a leader, by server id.
 	Learners() map[int64]Learner
+	// Authenticate answers who a client at peer proves to be; peer is not valid for a local one.
+	Authenticate(scheme string, data []byte, peer netip.Addr) ([]proto.ID, proto.ErrCode)
+	// Backup makes a backup for somebody, while the server goes on.
+	Backup(ctx context.Context, who string) (Backup, error)
 	// Alive tells what stands still, if anything does.
 	Alive() error
 	// Now is the time.
@@ -92,6 +99,7 @@ type Words struct {
 	backend Backend
 	allowed atomic.Pointer[[]string]
 	trace   atomic.Int64
+	backups backups
 }
 
 // defaultTrace is Apache's trace mask.

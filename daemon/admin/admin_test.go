@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"encoding/binary"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +18,11 @@ import (
 
 // backend answers for a replica without a server around it.
 type backend struct {
-	r     *replica.Replica
-	still error
+	r       *replica.Replica
+	still   error
+	auth    *auth.Schemes
+	backups Backups
+	backup  func() (Backup, error)
 }
 
 func newBackend(t *testing.T) *backend {
@@ -27,15 +32,16 @@ func newBackend(t *testing.T) *backend {
 		t.Fatal(err)
 	}
 	now := replica.Now{Wall: 1_000_000, Mono: 1000}
-	return &backend{r: replica.New(replica.Config{
+	return &backend{auth: s, r: replica.New(replica.Config{
 		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000, ReapInterval: 60000, ReapPerMinute: 100, Auth: s,
 	}, now, tree.New(tree.Options{Match: s}), zab.Recovered{})}
 }
 
-func (*backend) Info() Info {
+func (b *backend) Info() Info {
 	return Info{
 		Version: "3.9.5-zkd-test, built on today", ClientPort: 2181, DataDir: "/data", DataLogDir: "/log",
 		TickTime: 2000, MaxClientCnxns: 60, MinSessionTimeout: 4000, MaxSessionTimeout: 40000, Backlog: -1,
+		Backups: b.backups,
 	}
 }
 
@@ -48,8 +54,12 @@ func (*backend) Usage() (image, log int64)          { return 10, 20 }
 func (*backend) Metrics() []Metric                  { return nil }
 func (*backend) Image() (proto.Zxid, int64)         { return 7, 1000 }
 func (*backend) Learners() map[int64]Learner        { return nil }
-func (b *backend) Alive() error                     { return b.still }
-func (*backend) Now() replica.Now                   { return replica.Now{Wall: 1_000_000, Mono: 1000} }
+func (b *backend) Authenticate(scheme string, data []byte, peer netip.Addr) ([]proto.ID, proto.ErrCode) {
+	return b.auth.Authenticate(scheme, data, proto.ID{Scheme: "ip", ID: peer.String()})
+}
+func (b *backend) Backup(context.Context, string) (Backup, error) { return b.backup() }
+func (b *backend) Alive() error                                   { return b.still }
+func (*backend) Now() replica.Now                                 { return replica.Now{Wall: 1_000_000, Mono: 1000} }
 
 // open gives the replica a connection with a session.
 func (b *backend) open() {
@@ -120,16 +130,22 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// TestNoQuorum asks a server that looks for a leader: what harms nobody is answered all the same.
-func TestNoQuorum(t *testing.T) {
-	b := newBackend(t)
+// looking is a server that looks for a leader.
+func looking(t *testing.T, b *backend) *replica.Replica {
+	t.Helper()
 	list, err := ensemble.ParseText("server.1=h1:2888:3888\nserver.2=h2:2888:3888\nserver.3=h3:2888:3888\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.r = replica.New(replica.Config{
+	return replica.New(replica.Config{
 		ServerID: 1, TickTime: 2000, MinTimeout: 4000, MaxTimeout: 40000, Zab: zab.Config{ID: 1, Ensemble: list, TickTime: 2000},
 	}, b.Now(), tree.New(tree.Options{}), zab.Recovered{})
+}
+
+// TestNoQuorum asks a server that looks for a leader: what harms nobody is answered all the same.
+func TestNoQuorum(t *testing.T) {
+	b := newBackend(t)
+	b.r = looking(t, b)
 	w := New(b, []string{"*"})
 	for word, want := range map[string]string{
 		"ruok": "imok", "isro": "null", "srvr": notServing + "\nZookeeper version", "stat": "\nMode: looking\n",

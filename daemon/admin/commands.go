@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,6 +17,10 @@ type command struct {
 	names []string // the first one is its own
 	idle  bool     // is answered without a quorum, too
 	run   func(*Words, *object, url.Values) error
+
+	// Instead of run: a command that writes its answer itself, and is asked by POST or by GET.
+	serve func(*Words, http.ResponseWriter, *http.Request)
+	post  bool
 }
 
 var commands = []command{
@@ -62,9 +67,11 @@ var commands = []command{
 	}},
 	{names: []string{"observer_connection_stat_reset", "orst"}, run: nothing}, // there are no such counters
 	{names: []string{"observers", "obsr"}, run: (*Words).observers},
+	{names: []string{"restore", "rest"}, serve: (*Words).restore, post: true},
 	{names: []string{"ruok"}, run: nothing},
 	{names: []string{"server_stats", "srvr"}, run: (*Words).serverStats},
 	{names: []string{"set_trace_mask", "stmk"}, idle: true, run: (*Words).traceMask},
+	{names: []string{"snapshot", "snap"}, serve: (*Words).snapshot},
 	{names: []string{"stat_reset", "srst"}, run: func(w *Words, _ *object, _ url.Values) error {
 		w.backend.Ask((*replica.Replica).ResetStats)
 		return nil
@@ -103,15 +110,22 @@ func (w *Words) Command(name string, query url.Values) any {
 		}
 		return o
 	}
-	i := slices.IndexFunc(commands, func(c command) bool { return slices.Contains(c.names, name) })
-	if i < 0 {
+	c := find(name)
+	if c == nil || c.run == nil {
 		return end(name, fmt.Errorf("Unknown command: %s", name)) //nolint:staticcheck // Apache's text
 	}
-	c := &commands[i]
 	if s := w.status(); !c.idle && !s.Serving && !s.ReadOnly {
 		return end(c.names[0], fmt.Errorf(notServing)) //nolint:staticcheck // Apache's text
 	}
 	return end(c.names[0], c.run(w, &o, query))
+}
+
+func find(name string) *command {
+	i := slices.IndexFunc(commands, func(c command) bool { return slices.Contains(c.names, name) })
+	if i < 0 {
+		return nil
+	}
+	return &commands[i]
 }
 
 func nothing(*Words, *object, url.Values) error { return nil }

@@ -31,6 +31,7 @@ func (w *Words) Handler(p Pages) http.Handler {
 		mux.HandleFunc("GET "+base, index)
 		mux.HandleFunc("GET "+base+"/{$}", index)
 		mux.HandleFunc("GET "+base+"/{name}", w.command)
+		mux.HandleFunc("POST "+base+"/{name}", w.command)
 	}
 	return mux
 }
@@ -72,6 +73,20 @@ func list(out http.ResponseWriter, base string) {
 }
 
 func (w *Words) command(out http.ResponseWriter, r *http.Request) {
+	c, post := find(r.PathValue("name")), r.Method == http.MethodPost
+	switch {
+	case c != nil && c.post != post:
+		want := "GET"
+		if c.post {
+			want = "POST"
+		}
+		out.Header().Set("Allow", want)
+		answer(out, http.StatusMethodNotAllowed, c.names[0], "this command takes "+want+" only")
+		return
+	case c != nil && c.serve != nil:
+		c.serve(w, out, r)
+		return
+	}
 	b, err := json.MarshalIndent(w.Command(r.PathValue("name"), r.URL.Query()), "", "  ")
 	if err != nil {
 		http.Error(out, err.Error(), http.StatusInternalServerError)

@@ -91,6 +91,8 @@ func (w *Words) gather() *metrics {
 		g.keyed("quota_bytes_usage_per_namespace", ns, q.BytesUsed)
 	}
 	g.counters(m)
+	g.count("snapshot_error_count", w.backups.failed.Load())
+	g.count("snapshot_rate_limited_count", w.backups.limited.Load())
 	g.operations(m)
 	g.summaries(m)
 	g.list = append(g.list, w.backend.Metrics()...)

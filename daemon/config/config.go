@@ -74,6 +74,9 @@ type Config struct {
 	AdminPath      string
 	AdminIdle      int
 	AdminSocket    string // "" is none
+	AdminSnapshot  bool
+	AdminRestore   bool
+	AdminRate      int
 	MetricsClass   string
 	MetricsHost    string
 	MetricsPort    int // 0 is none

@@ -100,6 +100,14 @@ var keys = []Key{
 		Help: "Path of the commands by HTTP.", field: func(c *Config) any { return &c.AdminPath }},
 	{Name: "admin.idleTimeout", Kind: Number, Default: "30000", Min: 1, Max: maxInt, Class: Effective,
 		Help: "Milliseconds after which an idle HTTP connection is closed.", field: func(c *Config) any { return &c.AdminIdle }},
+	{Name: "admin.snapshot.enabled", Kind: Bool, Default: "true", Class: Effective,
+		Help:  "Answer the command snapshot by HTTP, a backup, to who has all permissions on the root.",
+		field: func(c *Config) any { return &c.AdminSnapshot }},
+	{Name: "admin.restore.enabled", Kind: Bool, Default: "true", Class: Effective,
+		Help:  "Answer the command restore by HTTP with how to restore; a server that runs is never restored.",
+		field: func(c *Config) any { return &c.AdminRestore }},
+	{Name: "admin.rateLimiterIntervalInMS", Kind: Number, Default: "300000", Min: 0, Max: maxInt, Class: Effective,
+		Help: "Milliseconds in which at most one snapshot by HTTP begins.", field: func(c *Config) any { return &c.AdminRate }},
 	{Name: "admin.socket", Kind: Text, Class: Effective,
 		Help:  "Local socket for metrics, health and commands; zkd.sock in the unit's runtime directory if it is not set, none without one.",
 		field: func(c *Config) any { return &c.AdminSocket }},
@@ -166,9 +174,8 @@ var later = []struct{ help, names string }{
 			"ssl.quorum.enabledProtocols ssl.quorum.ciphersuites ssl.quorum.hostnameVerification " +
 			"ssl.quorum.clientHostnameVerification ssl.quorum.allowReverseDnsLookup ssl.quorum.crl ssl.quorum.ocsp " +
 			"ssl.quorum.handshakeDetectionTimeoutMillis ssl.quorum.context.supplier.class"},
-	{"Concerns HTTPS, backups by HTTP, and the audit log.",
-		"admin.portUnification admin.snapshot.enabled admin.restore.enabled " +
-			"admin.rateLimiterIntervalInMS metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
+	{"Concerns HTTPS and the audit log.",
+		"admin.portUnification metricsProvider.httpsPort audit.enable IPAuthenticationProvider.usexforwardedfor"},
 	{"Concerns throttling beyond globalOutstandingLimit.",
 		"largeRequestMaxBytes largeRequestThreshold requestThrottleLimit request_throttle_max_requests " +
 			"requestThrottleStallTime request_throttle_stall_time requestThrottleDropStale request_throttle_drop_stale " +
