@@ -1,0 +1,40 @@
+package store
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/zkd-project/zkd/daemon/proto"
+)
+
+// TestSnapshotOfAReplacedImage: that an image gives way to another one is no damage.
+func TestSnapshotOfAReplacedImage(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir})
+	defer s.Close()
+	b := s.NewImageBatch()
+	b.Put([]byte("n0001"), []byte("old"))
+	err := errors.Join(s.Replay(0, func(proto.Zxid, []byte) error { return nil }), s.Append(batchOf(1, 1, 300)), s.WriteImage(b, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(n *Snapshot) (records int, err error) {
+		here := func(f func() error) error { return f() }
+		err = n.Read(1, here, func(_, _ []byte) error { records++; return nil })
+		return records, err
+	}
+	n, err := s.SnapshotImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Release()
+	if records, err := read(n); records != 1 || err != nil {
+		t.Fatalf("%d records, %v", records, err)
+	}
+	if err := install(epoch2)(s); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := read(n); !errors.Is(err, ErrReplaced) || errors.Is(err, ErrDamaged) {
+		t.Errorf("%d records of the old image, %v", records, err)
+	}
+}
