@@ -113,6 +113,7 @@ func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
 	if !r.zab.Serving() {
 		return false
 	}
+	s.offered = s.offered || it.op == proto.OpCreateSession
 	if !r.zab.Leads() {
 		if r.forward(s.id, it, body) {
 			it.wait = waitTxn

@@ -17,6 +17,7 @@ type session struct {
 	// local tells that only this server knows the session, and lets it expire.
 	local     bool
 	upgrading bool  // local still, but its creation is on its way
+	offered   bool  // local still, as far as is known: its creation was on its way once
 	guest     bool  // local, and gone with read-only mode
 	owner     int64 // the server through which the client comes, as the leader knows it
 	conn      *Conn
@@ -138,15 +139,16 @@ func (s *sessions) arrive(now Now, id proto.SessionID, timeout proto.Millis) *se
 
 // globalize notes that everybody knows a session now that was local.
 func (s *sessions) globalize(now Now, sess *session) {
-	sess.local, sess.upgrading, sess.guest = false, false, false
+	sess.local, sess.upgrading, sess.offered, sess.guest = false, false, false, false
 	s.locals--
 	s.touch(now, sess)
 }
 
-// keepLocal takes over the local sessions of before.
+// keepLocal takes over the local sessions of before, but for those that may have become global and
+// ended in the history that was left out.
 func (s *sessions) keepLocal(now Now, before *sessions) {
 	for _, id := range before.ids() {
-		if was := before.byID[id]; was.local && s.byID[id] == nil {
+		if was := before.byID[id]; was.local && !was.offered && s.byID[id] == nil {
 			s.addLocal(now, id, was.timeout).guest = was.guest
 		}
 	}
