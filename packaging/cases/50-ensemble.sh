@@ -10,7 +10,7 @@ for i in 1 2 3; do
   at zk$i zkctl init --id $i --server 1=zk1 --server 2=zk2 --server 3=zk3 >/dev/null
   at zk$i systemctl restart zkd
 done
-serves() { wait_for "$1" "serves $2" sh -c "zkctl status | grep -Eq 'leader|follower'"; }
+serves() { at "$1" zkctl wait --ready --for 60s >/dev/null || fail "$1" "it does not serve $2"; }
 for i in 1 2 3; do
   at zk$i zkctl wait --ready --for 30s
   serves zk$i "in the new ensemble"
