@@ -45,7 +45,7 @@ func moving(cmd *cobra.Command) migrate.Options {
 func (g *globals) importCommand() *cobra.Command {
 	var from migrate.Dirs
 	var file string
-	var alone, force bool
+	var alone, force, running bool
 	cmd := &cobra.Command{
 		Use: "import", Args: cobra.NoArgs,
 		Short: "Take over the data directory of a server of Apache's that is stopped",
@@ -62,6 +62,7 @@ func (g *globals) importCommand() *cobra.Command {
 	f.StringVar(&from.Log, "log-from", "", "its dataLogDir, if it has one")
 	f.StringVarP(&file, "config", "c", defaultConfig, "zkd's configuration")
 	f.BoolVar(&alone, "snapshot-only", false, "there are no logs; take the snapshot alone")
+	f.BoolVar(&running, "running", false, "go on where Apache's server seems to run; what it still writes is left out")
 	f.BoolVar(&force, "force", false, "go on where txns are missing or the digest is not right")
 	cobra.CheckErr(cmd.MarkFlagRequired("from"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -70,7 +71,7 @@ func (g *globals) importCommand() *cobra.Command {
 			return err
 		}
 		o := moving(cmd)
-		o.NoLog, o.Force = alone, force
+		o.NoLog, o.Force, o.Running = alone, force, running
 		report, err := importInto(s, from, o, file)
 		if err != nil {
 			return err

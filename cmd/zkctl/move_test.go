@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/zkd-project/zkd/daemon/tree"
+	"github.com/zkd-project/zkd/daemon/zkfile"
 )
 
 const java = "../../daemon/migrate/testdata/3.9.5"
@@ -51,6 +54,25 @@ func fails(t *testing.T, want string, args ...string) {
 	if out, err := zkctl("", "", args...); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%q: %v and not %q\n%s", args, err, want, out)
 	}
+}
+
+// TestForgottenLogs has the data directory of a young server that has a dataLogDir beside it.
+func TestForgottenLogs(t *testing.T) {
+	from := t.TempDir()
+	var b bytes.Buffer
+	trailer := zkfile.Trailer{HasDigest: true, DigestVersion: 2, HasLast: true}
+	if err := zkfile.WriteSnapshot(&b, trailer, tree.New(tree.Options{}).WriteBody); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(from, "snapshot.0"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, dir := configured(t, "")
+	fails(t, "--log-from", "import", "--from", from, "-c", file)
+	if _, err := os.Stat(filepath.Join(dir, "data")); !os.IsNotExist(err) {
+		t.Errorf("something was written: %v", err)
+	}
+	works(t, "import", "--from", from, "--snapshot-only", "-c", file)
 }
 
 func TestMove(t *testing.T) {

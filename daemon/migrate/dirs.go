@@ -130,9 +130,36 @@ func (d Dirs) check() error {
 	return nil
 }
 
+// pidFile is where zkServer.sh writes the number of the process that it starts, in dataDir.
+const pidFile = "zookeeper_server.pid"
+
+// running refuses directories whose zookeeper_server.pid names a server that lives. The file
+// stays when a server dies, and the number may have become another process's.
+func (d Dirs) running() error {
+	for _, dir := range []string{d.Data, filepath.Dir(filesDir(d.Data))} {
+		path := filepath.Join(dir, pidFile)
+		pid, missing, err := number(path)
+		if missing || err != nil {
+			continue // a file that tells nothing
+		}
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.Contains(strings.ToLower(string(line)), "zookeeper") {
+			return fmt.Errorf("%w: %s says that process %d is the server of these data, and it runs; %s",
+				ErrSource, path, pid, stopIt)
+		}
+	}
+	return nil
+}
+
+// stopIt is what to do about a server that runs: what it acknowledges later would be missing.
+const stopIt = "stop that server first, or say --running to leave out what it writes from now on"
+
 // inUse refuses directories in which a process has a file open, as far as it can be seen:
-// Apache's servers take no lock.
+// Apache's servers take no lock. With logs elsewhere it may have none open here.
 func (d Dirs) inUse() error {
+	if err := d.running(); err != nil {
+		return err
+	}
 	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
 		return err
@@ -146,8 +173,8 @@ func (d Dirs) inUse() error {
 		for _, link := range links {
 			target, err := os.Readlink(link)
 			if err == nil && filepath.Dir(target) == dir && !strings.HasPrefix(link, own) {
-				return fmt.Errorf("%w: process %s has %s open; stop that server first",
-					ErrSource, strings.Split(link, "/")[2], target)
+				return fmt.Errorf("%w: process %s has %s open; %s",
+					ErrSource, strings.Split(link, "/")[2], target, stopIt)
 			}
 		}
 	}

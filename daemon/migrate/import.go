@@ -61,8 +61,10 @@ func Import(from Dirs, to store.Options, o Options, allowed func(*Report) error)
 	if err := store.Importable(to); err != nil {
 		return nil, err
 	}
-	if err := from.inUse(); err != nil {
-		return nil, err
+	if !o.Running {
+		if err := from.inUse(); err != nil {
+			return nil, err
+		}
 	}
 	s, err := Read(from, o)
 	if err != nil {

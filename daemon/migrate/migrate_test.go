@@ -259,7 +259,13 @@ func TestFirstSnapshot(t *testing.T) {
 	if err != nil || s.Digests != 0 || len(s.Notes) > 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if s, err := Read(Dirs{Data: filepath.Dir(path)}, opt); err != nil || s.Zxid != 0 || len(s.Notes) > 0 {
+	dir := Dirs{Data: filepath.Dir(path)}
+	if _, err := Read(dir, opt); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "--log-from") {
+		t.Errorf("without logs: %v", err)
+	}
+	alone := opt
+	alone.NoLog = true
+	if s, err := Read(dir, alone); err != nil || s.Zxid != 0 || len(s.Notes) > 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -309,23 +315,6 @@ func TestMixedUp(t *testing.T) {
 		t.Errorf("two directories: %v", err)
 	}
 	if _, err := Read(Dirs{Data: logs, Log: split}, opt); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "mixed up") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestInUse(t *testing.T) {
-	dir := copyOf(t, javaDirs(t)[0])
-	if err := (Dirs{Data: dir}).inUse(); err != nil {
-		t.Error(err)
-	}
-	f, err := os.Open(newest(t, dir).path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	cmd := sleeper(t, f)
-	defer cmd.Process.Kill()
-	if err := (Dirs{Data: dir}).inUse(); err == nil || !strings.Contains(err.Error(), fmt.Sprint("process ", cmd.Process.Pid)) {
 		t.Errorf("%v", err)
 	}
 }

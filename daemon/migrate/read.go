@@ -18,6 +18,8 @@ type Options struct {
 	Tree tree.Options
 	// NoLog takes a directory in which there are no logs.
 	NoLog bool
+	// Running takes a directory that a server seems to run on.
+	Running bool
 	// Force goes on where transactions are missing, or the digest is not what it should be.
 	Force bool
 	// Progress is told what is being done; it may be nil.
@@ -205,7 +207,7 @@ func (r *reader) logs(from Dirs) error {
 	if err != nil {
 		return err
 	}
-	if len(files) == 0 && r.base > 0 && !r.o.NoLog {
+	if len(files) == 0 && !r.o.NoLog { // also behind snapshot.0, all that a young server with a dataLogDir has here
 		return fmt.Errorf("%w: there are no logs in %s, and without them everything after zxid %v is missing; name "+
 			"their directory, the dataLogDir of zoo.cfg, with --log-from, or say --snapshot-only if there are none",
 			ErrSource, filesDir(from.log()), r.base)
