@@ -83,7 +83,7 @@ func (d *doctor) examine(file string) {
 	d.firewall(runTool)
 	d.requests()
 	own := net.JoinHostPort(localAddress(d.cfg.ClientPortAddress), strconv.Itoa(d.cfg.ClientPort))
-	version := d.server("this server", own, true)
+	version := d.own(own)
 	if version != "" {
 		d.clock(own)
 		d.numbers(own)
@@ -137,7 +137,15 @@ func (d *doctor) report(out io.Writer) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d errors", bad)
+		return errors.New(counted(bad, "error"))
 	}
 	return nil
+}
+
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -17,20 +17,102 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
-// server asks one server how it is.
-func (d *doctor) server(name, addr string, own bool) (version string) {
+// own asks this machine's server how it is.
+func (d *doctor) own(addr string) (version string) {
 	s := d.g.ask(addr)
-	switch {
-	case s.Error == "":
-		d.ok("servers", "%s, %s: %s, zxid %s, %s", name, addr, s.Mode, s.Zxid, s.Version)
-	case own:
-		d.wrong("servers", "systemctl status zkd tells more", "%s, %s: %s", name, addr, s.Error)
-	default:
-		d.warn("servers", "systemctl status zkd there; its port must be open to this machine",
-			"%s, %s: %s", name, addr, s.Error)
+	if s.Error == "" {
+		d.ok("servers", "this server, %s: %s, zxid %s, %s", addr, s.Mode, s.Zxid, s.Version)
+	} else {
+		d.wrong("servers", "systemctl status zkd tells more", "this server, %s: %s", addr, s.Error)
 	}
 	return s.Version
 }
+
+// clientAddress is where a server's clients go. Without a port in its line of the list, this
+// server's own is assumed.
+func (d *doctor) clientAddress(m *ensemble.Member) (addr string, assumed bool) {
+	host, port := m.Addresses[0].Host, strconv.Itoa(d.cfg.ClientPort)
+	if m.Client == "" {
+		return net.JoinHostPort(host, port), true
+	}
+	if h, p, err := net.SplitHostPort(m.Client); err == nil {
+		if ip := net.ParseIP(h); ip == nil || !ip.IsUnspecified() {
+			host = h
+		}
+		port = p
+	}
+	return net.JoinHostPort(host, port), false
+}
+
+// other asks another server how it is, and whether it is the one that was meant.
+func (d *doctor) other(m *ensemble.Member) (version string) {
+	name := fmt.Sprintf("server.%d", m.ID)
+	addr, assumed := d.clientAddress(m)
+	at, line := addr, fmt.Sprintf("put its client port behind its line in the list, %s=...;PORT, or look there with "+
+		"zkctl --server HOST:PORT status", name)
+	if assumed {
+		at += " (this server's clientPort, which is assumed for all)"
+	}
+	s := d.g.ask(addr)
+	if s.Error != "" {
+		d.warn("servers", "systemctl status zkd there; its port must be open to this machine", "%s, %s: %s", name, at, s.Error)
+		return s.Version
+	}
+	conf := d.configured(addr)
+	id, known := conf["serverId"]
+	switch {
+	case known && id != strconv.FormatInt(m.ID, 10) && assumed:
+		d.warn("servers", line, "%s could not be checked: at %s, server %s answers", name, at, id)
+		return ""
+	case known && id != strconv.FormatInt(m.ID, 10):
+		d.wrong("servers", "correct the line, or the file myid there", "%s: at %s, server %s answers", name, at, id)
+		return ""
+	case !known && assumed && d.shared(m):
+		d.warn("servers", line, "%s could not be checked: at %s, a server answers that does not tell its number "+
+			"(it does not allow the word conf): %s, zxid %s, %s", name, at, s.Mode, s.Zxid, s.Version)
+		return ""
+	}
+	if known {
+		at = addr // it was found there
+	}
+	d.ok("servers", "%s, %s: %s, zxid %s, %s", name, at, s.Mode, s.Zxid, s.Version)
+	d.compare(name, addr, conf)
+	return s.Version
+}
+
+// shared says whether another server of the list is on the host of this one, and so might
+// have answered in its place.
+func (d *doctor) shared(m *ensemble.Member) bool {
+	ips, _ := net.LookupHost(m.Addresses[0].Host)
+	for i := range d.cfg.Ensemble.Members {
+		if o := &d.cfg.Ensemble.Members[i]; o.ID != m.ID {
+			theirs, _ := net.LookupHost(o.Addresses[0].Host)
+			if slices.ContainsFunc(theirs, func(ip string) bool { return slices.Contains(ips, ip) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// configured is what the word conf tells; it is empty if it is not allowed.
+func (d *doctor) configured(addr string) map[string]string {
+	values := make(map[string]string)
+	text, err := client.Word(addr, "conf", d.g.timeout)
+	if err != nil {
+		return values
+	}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			values[key] = value
+		} else if key == "membership:" {
+			values[membership] = "" // a list of servers follows
+		}
+	}
+	return values
+}
+
+const membership = "membership"
 
 // ensemble looks at the way to the other servers, and at what they say of themselves.
 func (d *doctor) ensemble(own string) {
@@ -47,14 +129,9 @@ func (d *doctor) ensemble(own string) {
 				d.reaches(name, a)
 			}
 		}
-		addr := m.Client
-		if addr == "" {
-			addr = net.JoinHostPort(m.Addresses[0].Host, strconv.Itoa(d.cfg.ClientPort))
-		}
 		if m.ID != d.cfg.ServerID {
-			version := d.server(name, addr, false)
+			version := d.other(m)
 			versions[version] = append(versions[version], name)
-			d.compare(name, addr)
 		}
 	}
 	delete(versions, "")
@@ -75,9 +152,8 @@ func (d *doctor) resolves(name, host string, own bool) bool {
 			if l, err := net.Listen("tcp", net.JoinHostPort(ip, "0")); err == nil {
 				l.Close()
 				d.ok("names", "%s is %s, an address of this machine", host, ip)
-				if parsed := net.ParseIP(ip); parsed.IsLoopback() && len(d.cfg.Ensemble.Members) > 1 {
-					d.warn("names", "take it off the line of 127.0.1.1 in /etc/hosts, or set quorumListenOnAllIPs=true",
-						"%s is %s here, where other machines cannot reach it", host, ip)
+				if net.ParseIP(ip).IsLoopback() && !d.oneMachine() {
+					d.loopback(name, host, ip)
 				}
 				return true
 			}
@@ -88,6 +164,28 @@ func (d *doctor) resolves(name, host string, own bool) bool {
 	}
 	d.ok("names", "%s, %s, is %v", name, host, ips)
 	d.backwards(host, ips)
+	return true
+}
+
+// loopback tells that this server is where only this machine reaches it.
+func (d *doctor) loopback(name, host, ip string) {
+	fix := "take it off the line of 127.0.1.1 in /etc/hosts, or set quorumListenOnAllIPs=true"
+	if net.ParseIP(host) != nil {
+		fix = "write this machine's address on the network into " + name + ", on all servers"
+	}
+	d.warn("names", fix, "%s, %s, is %s here, where other machines cannot reach it", name, host, ip)
+}
+
+// oneMachine says whether all servers are at addresses of this machine alone, as for a trial.
+func (d *doctor) oneMachine() bool {
+	for i := range d.cfg.Ensemble.Members {
+		for _, a := range d.cfg.Ensemble.Members[i].Addresses {
+			ips, err := net.LookupHost(a.Host)
+			if err != nil || slices.ContainsFunc(ips, func(ip string) bool { return !net.ParseIP(ip).IsLoopback() }) {
+				return false
+			}
+		}
+	}
 	return true
 }
 
@@ -128,15 +226,9 @@ func (d *doctor) reaches(name string, a ensemble.Address) {
 }
 
 // compare compares settings and clocks with another server's.
-func (d *doctor) compare(name, addr string) {
-	text, err := client.Word(addr, "conf", d.g.timeout)
-	if err != nil || !strings.Contains(text, "tickTime=") {
+func (d *doctor) compare(name, addr string, theirs map[string]string) {
+	if _, ok := theirs["tickTime"]; !ok {
 		return
-	}
-	theirs := make(map[string]string)
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		theirs[key] = value
 	}
 	if n, ok := d.monitored(addr)["zk_zkd_max_request_bytes"]; ok && n != float64(d.cfg.MaxFrame) {
 		d.warn("settings", "make them the same on all servers", "jute.maxbuffer: %s has %.0f, this server %d",
@@ -151,7 +243,7 @@ func (d *doctor) compare(name, addr string) {
 				"%s: %s has %s, this server %d", key, name, other, mine)
 		}
 	}
-	if strings.Contains(text, "membership") {
+	if _, ok := theirs[membership]; ok {
 		d.drift(name, theirs)
 	}
 }

@@ -17,7 +17,12 @@ import (
 // peer is a server that answers four-letter words with these texts.
 func peer(t *testing.T, words map[string]string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return peerAt(t, "127.0.0.1:0", words)
+}
+
+func peerAt(t *testing.T, addr string, words map[string]string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +62,7 @@ func TestDoctorComparesServers(t *testing.T) {
 	text := fmt.Sprintf("dataDir=%s\nclientPort=%s\nclientPortAddress=%s\njute.maxbuffer=2000000\n"+
 		"server.1=127.0.0.1:1:2;%s\nserver.2=localhost:3:4;%s\nserver.3=127.0.0.1:5:6:observer;%[5]s\n",
 		data, port, host, own, other)
-	words["conf"] = "tickTime=1234\ninitLimit=10\nmembership: \nserver.1=127.0.0.1:1:2:participant;" + own +
+	words["conf"] = "serverId=2\ntickTime=1234\ninitLimit=10\nmembership: \nserver.1=127.0.0.1:1:2:participant;" + own +
 		"\nserver.2=localhost:3:9:participant;" + other + "\nserver.4=127.0.0.1:7:8:participant\nversion=1f"
 	list, failed := examined(t, text)
 	if failed == nil {
@@ -71,9 +76,9 @@ func TestDoctorComparesServers(t *testing.T) {
 		{"error", "settings", "server.2 has version 1f of the list of servers, this server 0", ""},
 		{"warning", "settings", "jute.maxbuffer: server.2 has 4096, this server 2000000", ""},
 		{"warning", "requests", "jute.maxbuffer is 2000000 here", ""},
-		{"warning", "versions", "3.5.0-old:[server.2 server.3]", ""},
+		{"warning", "versions", "3.5.0-old:[server.2]", ""},
+		{"error", "servers", "server.3: at " + other + ", server 2 answers", ""},
 		{"ok", "names", "127.0.0.1 is localhost", ""},
-		{"warning", "names", "where other machines cannot reach it", ""},
 		{"ok", "disk", "MB are written in a second", ""},
 		{"ok", "myid", "this is server 1 of 3", ""},
 		{"ok", "clocks", "agrees", ""},
@@ -90,6 +95,62 @@ func TestDoctorComparesServers(t *testing.T) {
 	for _, f := range list {
 		if (f.Fix == "") != (f.Level == "ok") {
 			t.Errorf("a finding without a fix, or a fix for nothing: %+v", f)
+		}
+	}
+}
+
+// TestDoctorOnPorts: without a port in its line, another server may be somewhere else.
+func TestDoctorOnPorts(t *testing.T) {
+	words := map[string]string{"srvr": "Zookeeper version: 1\nZxid: 0x1\nMode: follower\n"}
+	addr := peerAt(t, ":0", words)
+	addr = strings.Replace(addr, "[::]", "127.0.0.1", 1)
+	_, port, _ := net.SplitHostPort(addr)
+	data := t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "myid"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, conf, host, client, level, text string }{
+		{"this one answers", "serverId=1\n", "127.0.0.1", "", "warning", "server.2 could not be checked"},
+		{"no number", "conf is not executed", "127.0.0.1", "", "warning", "server.2 could not be checked"},
+		{"no number, alone there", "", "127.0.0.2", "", "ok", "which is assumed"},
+		{"the right one", "serverId=2\n", "127.0.0.1", "", "ok", "server.2, " + addr},
+		{"it is said where", "", "127.0.0.1", ";" + port, "ok", "server.2, " + addr},
+		{"another is there", "serverId=3\n", "127.0.0.1", ";" + port, "error", "server 3 answers"},
+	} {
+		words["conf"] = c.conf
+		list, _ := examined(t, fmt.Sprintf("dataDir=%s\nclientPort=%s\nserver.1=127.0.0.1:1:2\nserver.2=%s:3:4%s\n",
+			data, port, c.host, c.client))
+		found := 0
+		for _, f := range list {
+			if f.Topic == "servers" && strings.Contains(f.Text, "server.2") {
+				if found++; !f.is(c.level, "servers", c.text) {
+					t.Errorf("%s: %+v", c.name, f)
+				}
+			}
+			if f.Topic == "names" && f.Level != "ok" {
+				t.Errorf("%s: %+v", c.name, f)
+			}
+		}
+		if found != 1 {
+			t.Errorf("%s: %+v", c.name, list)
+		}
+	}
+}
+
+// TestDoctorOnLoopback: other machines have an address of their own under 127.0.0.1.
+func TestDoctorOnLoopback(t *testing.T) {
+	data := t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "myid"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for host, fix := range map[string]string{"127.0.0.1": "into server.1, on all", "localhost": "/etc/hosts"} {
+		list, _ := examined(t, fmt.Sprintf("dataDir=%s\nclientPort=1\nserver.1=%s:1:2\nserver.2=no.invalid:3:4\n", data, host))
+		found := false
+		for _, f := range list {
+			found = found || f.is("warning", "names", "cannot reach it") && strings.Contains(f.Fix, fix)
+		}
+		if !found {
+			t.Errorf("%s: %+v", host, list)
 		}
 	}
 }
