@@ -59,7 +59,7 @@ func (g *globals) doctorCommand() *cobra.Command {
 			return d.report(cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "/etc/zkd/zoo.cfg", "the server's configuration")
+	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "the server's configuration")
 	return cmd
 }
 

@@ -39,7 +39,8 @@ func initCommand() *cobra.Command {
 		Use: "init", Args: cobra.NoArgs,
 		Short: "Make this machine's server one of an ensemble; asks for what the flags leave out",
 		Long: "init writes the list of servers to ensemble.cfg in the configuration's drop-in directory, and this\n" +
-			"server's number to myid in its data directory. Nothing else is changed, and nothing is restarted.",
+			"server's number to myid in its data directory; it makes these directories if they are not there. Nothing\n" +
+			"else is changed, and nothing is restarted.",
 		Example: "  zkctl init --id 1 --server 1=zk1 --server 2=zk2 --server 3=zk3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.ask(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
@@ -49,7 +50,7 @@ func initCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.file, "config", "/etc/zkd/zoo.cfg", "the server's configuration")
+	f.StringVarP(&s.file, "config", "c", defaultConfig, "the server's configuration")
 	f.Int64Var(&s.id, "id", 0, "this server's number")
 	f.StringArrayVar(&s.servers, "server", nil, "N=HOST[:QUORUMPORT:ELECTIONPORT[:observer]]; once for each server")
 	f.StringVar(&s.address, "client-address", "0.0.0.0", "address on which clients are served")
@@ -161,12 +162,15 @@ func (s *setup) ask(in io.Reader, out io.Writer) error {
 // lines are the lines of ensemble.cfg.
 func (s *setup) lines() (string, error) {
 	var b strings.Builder
+	own := false
 	fmt.Fprintf(&b, "# The servers of this ensemble, the same on all of them; zkctl init wrote it.\n")
 	for _, server := range s.servers {
 		id, rest, ok := strings.Cut(server, "=")
-		if _, err := strconv.ParseInt(id, 10, 64); !ok || err != nil || rest == "" {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if !ok || err != nil || rest == "" {
 			return "", fmt.Errorf("--server %q: give N=HOST or N=HOST:2888:3888", server)
 		}
+		own = own || n == s.id
 		colons := strings.Count(rest, ":")
 		if strings.HasPrefix(rest, "[") {
 			colons = strings.Count(rest[strings.IndexByte(rest, ']')+1:], ":")
@@ -175,6 +179,10 @@ func (s *setup) lines() (string, error) {
 			rest += ":2888:3888"
 		}
 		fmt.Fprintf(&b, "server.%s=%s\n", id, rest)
+	}
+	if !own {
+		return "", fmt.Errorf("--id %d: the servers are only %s; add --server %[1]d=HOST with this machine's host, here "+
+			"and on the others", s.id, strings.Join(s.servers, " "))
 	}
 	fmt.Fprintf(&b, "clientPortAddress=%s\n", s.address)
 	return b.String(), nil
@@ -204,7 +212,10 @@ func (s *setup) write(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = place(list, lines)
+	unmake, err := makeDirs(filepath.Dir(list), data)
+	if err == nil {
+		err = place(list, lines)
+	}
 	if err == nil {
 		err = place(myid, id)
 	}
@@ -212,7 +223,7 @@ func (s *setup) write(out io.Writer) error {
 		_, err = config.LoadBeside(s.file)
 	}
 	if err != nil {
-		if bad := undo(); bad != nil {
+		if bad := errors.Join(undo(), unmake()); bad != nil {
 			return fmt.Errorf("%w; and what was there before could not be put back: %w", err, bad)
 		}
 		return fmt.Errorf("nothing was changed: %w", err)
@@ -247,16 +258,47 @@ func remember(paths ...string) (undo func() error, err error) {
 	}, nil
 }
 
-// dataDir is the data directory that a configuration names. The rest of it may be wrong yet.
+// dataDir is the data directory that a configuration names, which may be missing. The rest of the
+// configuration may be wrong yet.
 func dataDir(file string) (string, error) {
 	dir, err := config.DataDir(file)
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("the data directory: %w; start the service once, or make it for the user zkd", err)
+	_, err = os.Stat(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		_, err = os.Stat(filepath.Dir(dir))
+	}
+	if err != nil {
+		return "", fmt.Errorf("the data directory %s: %w; make it for the user zkd, or correct dataDir in %s", dir, err, file)
 	}
 	return dir, nil
+}
+
+// makeDirs makes the directories of drop-ins and of data that are not there; undo takes them away
+// again, with nothing in them.
+func makeDirs(dropIns, data string) (undo func() error, err error) {
+	var made []string
+	own := owner.Of("zkd", data)
+	for dir, mode := range map[string]os.FileMode{dropIns: 0o755, data: 0o750} { // as the packages make them
+		bad := os.Mkdir(dir, mode)
+		switch {
+		case bad == nil:
+			made = append(made, dir)
+			err = errors.Join(err, os.Chmod(dir, mode)) // whatever the umask is
+		case !errors.Is(bad, os.ErrExist):
+			err = errors.Join(err, bad)
+		}
+	}
+	if slices.Contains(made, data) {
+		err = errors.Join(err, own.Give())
+	}
+	return func() (err error) {
+		for _, dir := range made {
+			err = errors.Join(err, os.Remove(dir))
+		}
+		return err
+	}, err
 }
 
 // place puts a file in its place at once, owned by who owns the directory, and durably.

@@ -147,6 +147,35 @@ func TestInitPutsBack(t *testing.T) {
 	}
 }
 
+// TestInitMakesDirectories: the directories for what it writes need not be there.
+func TestInitMakesDirectories(t *testing.T) {
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "zoo.cfg"), filepath.Join(dir, "data")
+	if err := os.WriteFile(file, []byte("dataDir="+data+"\nclientPort=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "nothing was changed", "init", "-c", file, "--id", "2", "--server", "1=a", "--server", "2=b:1:x")
+	fails(t, "add --server 4=HOST", "init", "-c", file, "--id", "4", "--server", "1=a", "--server", "2=b")
+	for _, path := range []string{file + ".d", data} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s was left: %v", path, err)
+		}
+	}
+	works(t, "init", "-c", file, "--id", "2", "--server", "1=a", "--server", "2=b")
+	for path, mode := range map[string]os.FileMode{file + ".d": 0o755, data: 0o750} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", path, st, err)
+		}
+	}
+	if id, _ := os.ReadFile(filepath.Join(data, "myid")); string(id) != "2\n" {
+		t.Errorf("myid %q", id)
+	}
+	if err := os.WriteFile(file, []byte("dataDir="+dir+"/no/data\nclientPort=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "make it for the user zkd", "init", "-c", file, "--id", "2", "--server", "1=a", "--server", "2=b", "--force")
+}
+
 func TestExplain(t *testing.T) {
 	for want, err := range map[string]error{
 		"without a quorum": &pathError{"/a", io.EOF}, "run it as root": &os.PathError{Op: "open", Err: os.ErrPermission},
