@@ -44,7 +44,7 @@ func main() {
 type unknownError struct{ name string }
 
 func (e *unknownError) Error() string {
-	return "Command not found " + e.name + "; zkctl help lists them"
+	return "Command not found " + e.name + "; help lists them"
 }
 
 // exitCode is the code with which zkctl ends after an error, the same as zkCli's.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ type shell struct {
 
 	mu     sync.Mutex // held while the client is used
 	c      *client.Client
+	typed  bool     // somebody types, and has Ctrl-C
 	closed bool     // until connect
 	quiet  bool     // what watches tell is not printed
 	past   []string // commands, oldest first
@@ -71,7 +73,19 @@ func (g *globals) runShell(cmd *cobra.Command) error {
 	if st, err := os.Stdin.Stat(); in != os.Stdin || err != nil || st.Mode()&os.ModeCharDevice == 0 {
 		return s.script(bufio.NewScanner(in))
 	}
+	s.typed = true
 	return s.interact()
+}
+
+// interrupted tells of Ctrl-C until done is called, for commands that go on until then. Where
+// nobody types into a shell it tells nothing, and Ctrl-C ends zkctl as usual.
+func (g *globals) interrupted() (c chan os.Signal, done func()) {
+	if g.shell == nil || !g.shell.typed {
+		return nil, func() {}
+	}
+	c = make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
+	return c, func() { signal.Stop(c) }
 }
 
 // script runs the lines of a file; the first failure is the result, but ends nothing, as
@@ -156,6 +170,9 @@ func (s *shell) line(text string) error {
 		}
 	}
 	s.past = append(s.past, text)
+	if args[0] == "help" || args[0] == "?" {
+		return s.help(args[1:])
+	}
 	if own, ok := builtins[args[0]]; ok {
 		return own(s, args)
 	}
@@ -208,19 +225,25 @@ func (s *shell) printWatches(args []string) error {
 	return nil
 }
 
-// run runs a command of the command line. Flags of the shell itself stay in force.
+// run runs a command of the command line.
 func (s *shell) run(args []string) error {
-	g := *s.g
-	root := newRoot(&g)
-	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
-	g.servers, g.timeout, g.auth, g.json, g.output = s.g.servers, s.g.timeout, s.g.auth, s.g.json, s.g.output
+	root := s.root()
 	args = doubleDash(args)
 	root.SetArgs(args)
-	root.SetOut(s.out)
 	if c, _, err := root.Find(args); err != nil || c == root {
 		return &unknownError{args[0]}
 	}
 	return root.Execute()
+}
+
+// root is the command line's command for one line. Flags of the shell itself stay in force.
+func (s *shell) root() *cobra.Command {
+	g := *s.g
+	root := newRoot(&g)
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	g.servers, g.timeout, g.auth, g.json, g.output = s.g.servers, s.g.timeout, s.g.auth, s.g.json, s.g.output
+	root.SetOut(s.out)
+	return root
 }
 
 // again is an earlier command, or the words of redo itself if there is none.
@@ -334,7 +357,7 @@ func (s *shell) complete(text string, at int) (head string, found []string, tail
 	begin := strings.LastIndexByte(text[:at], ' ') + 1
 	head, word, tail := text[:begin], text[begin:at], text[at:]
 	if begin == 0 {
-		names := slices.Collect(maps.Keys(builtins))
+		names := append(slices.Collect(maps.Keys(builtins)), "help")
 		for _, c := range newRoot(&globals{}).Commands() {
 			names = append(names, c.Name())
 		}

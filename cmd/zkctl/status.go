@@ -60,6 +60,8 @@ func (g *globals) statusCommand() *cobra.Command {
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		stop, done := g.interrupted()
+		defer done()
 		for watch {
 			if !g.json {
 				fmt.Fprintf(cmd.OutOrStdout(), "\x1b[H\x1b[2J%s\n", time.Now().Format(time.TimeOnly))
@@ -67,7 +69,11 @@ func (g *globals) statusCommand() *cobra.Command {
 			if err := once(cmd); err != nil && !g.json {
 				fmt.Fprintln(cmd.OutOrStdout(), err)
 			}
-			time.Sleep(every)
+			select {
+			case <-stop:
+				return nil
+			case <-time.After(every):
+			}
 		}
 		return once(cmd)
 	}

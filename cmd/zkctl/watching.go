@@ -28,14 +28,19 @@ func (g *globals) watching() []*cobra.Command {
 				}
 			}
 			defer func() { c.OnEvent = before }()
+			stop, done := g.interrupted()
+			defer done()
 			if err := c.AddWatch(path, !plain); err != nil {
 				return err
 			}
 			end := time.Now().Add(forTime)
-			for (count == 0 || seen < count) && (forTime == 0 || time.Now().Before(end)) {
+			for (count == 0 || seen < count) && (forTime == 0 || time.Now().Before(end)) && len(stop) == 0 {
 				if err := c.Await(100 * time.Millisecond); err != nil {
 					return err
 				}
+			}
+			if len(stop) > 0 { // the session goes on, and shall tell no more
+				return c.RemoveWatches(path, watchKind(!plain))
 			}
 			return nil
 		})
@@ -64,6 +69,13 @@ func (g *globals) watching() []*cobra.Command {
 		},
 	}
 	return []*cobra.Command{watch, ephemerals, g.addWatch(), g.removeWatches()}
+}
+
+func watchKind(recursive bool) client.WatchKind {
+	if recursive {
+		return client.WatchPersistentRecursive
+	}
+	return client.WatchPersistent
 }
 
 func (g *globals) addWatch() *cobra.Command {
@@ -133,6 +145,8 @@ func (g *globals) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "wait", Short: "Wait until a server serves, or all of --server do", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			stop, done := g.interrupted()
+			defer done()
 			for end := time.Now().Add(limit); ; {
 				var errs []error
 				servers := strings.Split(g.servers, ",")
@@ -147,7 +161,11 @@ func (g *globals) waitCommand() *cobra.Command {
 				if time.Now().After(end) {
 					return fmt.Errorf("not ready after %v: %w", limit, errors.Join(errs...))
 				}
-				time.Sleep(100 * time.Millisecond)
+				select {
+				case <-stop:
+					return errors.New("interrupted")
+				case <-time.After(100 * time.Millisecond):
+				}
 			}
 		},
 	}
