@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,21 +17,22 @@ import (
 )
 
 // dumped is a znode in a dump: one JSON object a line, parents first. Data that are no text
-// are in base64; a znode whose data are null has neither.
+// are in base64; a znode whose data are null has neither. Clients are not told whether a znode is a
+// container or has a TTL; snapshots say it.
 type dumped struct {
 	Path   string   `json:"path"`
 	Data   *string  `json:"data,omitempty"`
 	Binary []byte   `json:"binary,omitempty"`
-	ACL    []string `json:"acl,omitempty"` // scheme:id:perms; none is world:anyone:cdrwa
+	ACL    []string `json:"acl,omitempty"`  // scheme:id:perms; none is world:anyone:cdrwa
+	Mode   string   `json:"mode,omitempty"` // "container" or "ttl"; none is a persistent znode
+	TTL    int64    `json:"ttl,omitempty"`  // milliseconds, with mode ttl
 }
 
 const openACL = "world:anyone:cdrwa"
 
+const modeContainer, modeTTL = "container", "ttl"
+
 func (g *globals) transfer() []*cobra.Command {
-	dump := g.onPath("dump", "Print a subtree as JSON, one znode a line; ephemeral znodes are left out",
-		func(cmd *cobra.Command, c *client.Client, path string) error {
-			return dumpTree(cmd.OutOrStdout(), cmd.ErrOrStderr(), c, path)
-		})
 	var replace bool
 	var at string
 	load := &cobra.Command{
@@ -54,7 +56,30 @@ func (g *globals) transfer() []*cobra.Command {
 	}
 	load.Flags().BoolVar(&replace, "replace", false, "replace data and ACL of znodes that exist")
 	load.Flags().StringVar(&at, "at", "", "path that is put in front of the dump's paths")
-	return []*cobra.Command{dump, load}
+	return []*cobra.Command{g.dumpCommand(), load}
+}
+
+func (g *globals) dumpCommand() *cobra.Command {
+	var from, logDir string
+	dump := g.onPath("dump", "Print a subtree as JSON, one znode a line; ephemeral znodes are left out",
+		func(cmd *cobra.Command, c *client.Client, path string) error {
+			fmt.Fprintln(cmd.ErrOrStderr(), "note: servers do not tell clients which znodes are containers or have a TTL; "+
+				"they are dumped as persistent ones, unless from a snapshot (--from)")
+			return dumpTree(cmd.OutOrStdout(), cmd.ErrOrStderr(), c, path)
+		})
+	ask := dump.RunE
+	dump.RunE = func(cmd *cobra.Command, args []string) error {
+		if from == "" {
+			return ask(cmd, args)
+		}
+		out := bufio.NewWriter(cmd.OutOrStdout())
+		return errors.Join(dumpFile(out, cmd.ErrOrStderr(), storeAt(from, logDir), args[0]), out.Flush())
+	}
+	dump.Example = "  zkctl dump /app > app.json\n  zkctl dump --from version-2/snapshot.100000000 /app > app.json"
+	dump.Flags().StringVar(&from, "from", "", "a snapshot file, or a dataDir of a zkd that is stopped, instead of a server; "+
+		"it also tells which znodes are containers or have a TTL")
+	dump.Flags().StringVar(&logDir, "log-dir", "", "the dataLogDir, if the data of --from have one")
+	return dump
 }
 
 func dumpTree(out, notes io.Writer, c *client.Client, top string) error {
@@ -95,7 +120,11 @@ func readNode(c *client.Client, path string) (n dumped, ephemeral bool, err erro
 	if err != nil {
 		return n, false, err
 	}
-	n.Path = path
+	return dumpedOf(path, data, formatACL(acls)), false, nil
+}
+
+func dumpedOf(path string, data []byte, acl []string) dumped {
+	n := dumped{Path: path, ACL: acl}
 	switch {
 	case data == nil:
 	case utf8.Valid(data):
@@ -104,11 +133,10 @@ func readNode(c *client.Client, path string) (n dumped, ephemeral bool, err erro
 	default:
 		n.Binary = data
 	}
-	n.ACL = formatACL(acls)
-	if len(n.ACL) == 1 && n.ACL[0] == openACL {
+	if len(acl) == 1 && acl[0] == openACL {
 		n.ACL = nil
 	}
-	return n, false, nil
+	return n
 }
 
 func loadTree(in io.Reader, c *client.Client, at string, replace bool) (made, changed int, err error) {
@@ -147,11 +175,18 @@ func writeNode(c *client.Client, at string, n *dumped, replace bool) (fresh bool
 	if err != nil {
 		return false, err
 	}
+	o := client.CreateOptions{ACL: acls}
+	if o.Flags, o.TTL, err = n.kind(); err != nil {
+		return false, err
+	}
 	path := at + n.Path
 	if err := parents(c, path); err != nil {
 		return false, err
 	}
-	_, err = c.Create(path, data, client.CreateOptions{ACL: acls})
+	_, err = c.Create(path, data, o)
+	if o.TTL > 0 {
+		err = withoutTTL(err)
+	}
 	if err == nil || !replace || !errors.Is(err, proto.ErrNodeExists) {
 		return true, err
 	}
@@ -159,6 +194,21 @@ func writeNode(c *client.Client, at string, n *dumped, replace bool) (fresh bool
 		_, err = c.SetACL(path, acls, -1)
 	}
 	return false, err
+}
+
+// kind is what to make, and its TTL.
+func (n *dumped) kind() (flags int32, ttl int64, err error) {
+	switch {
+	case n.Mode == modeTTL && n.TTL > 0 && n.TTL <= maxTTL:
+		return proto.FlagTTL, n.TTL, nil
+	case n.Mode == modeTTL || n.TTL != 0:
+		return 0, 0, fmt.Errorf("mode %q with ttl %d: give mode ttl and 1 to %d milliseconds", n.Mode, n.TTL, maxTTL)
+	case n.Mode == modeContainer:
+		return proto.FlagContainer, 0, nil
+	case n.Mode == "":
+		return proto.FlagPersistent, 0, nil
+	}
+	return 0, 0, fmt.Errorf("mode %q: give container or ttl, or nothing for a persistent znode", n.Mode)
 }
 
 // parents makes what is missing above a path.

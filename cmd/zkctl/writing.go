@@ -58,6 +58,9 @@ func (g *globals) create() *cobra.Command {
 			}
 			return g.at(args[0], func(c *client.Client) error {
 				path, err := c.Create(args[0], value, o)
+				if ttl > 0 {
+					err = withoutTTL(err)
+				}
 				switch {
 				case err != nil:
 					return err
@@ -75,6 +78,15 @@ func (g *globals) create() *cobra.Command {
 	f.BoolVarP(&container, "container", "c", false, "delete it some time after its last child")
 	f.Int64VarP(&ttl, "ttl", "t", 0, "delete it after so many milliseconds without a change")
 	return cmd
+}
+
+// withoutTTL makes it clear what a server means that refuses a TTL.
+func withoutTTL(err error) error {
+	if errors.Is(err, proto.ErrUnimplemented) {
+		return fmt.Errorf("the server makes no znodes with a TTL; set extendedTypesEnabled=true in the zoo.cfg of all "+
+			"servers (%w)", err)
+	}
+	return err
 }
 
 const maxTTL = 0xffffffffff // milliseconds; 40 bits hold it. Source: EphemeralType.java

@@ -94,7 +94,7 @@ func (v *snapshotView) show(path string) error {
 	if !st.IsDir() {
 		return v.java(path)
 	}
-	o := store.Options{ImageDir: path, LogDir: cmp.Or(v.logDir, path), Log: quietLog(), ReadOnly: true}
+	o := storeAt(path, v.logDir)
 	found, err := store.HasData(o)
 	if err != nil {
 		return err
@@ -115,6 +115,11 @@ func (v *snapshotView) show(path string) error {
 		fmt.Fprintln(v.notes, err)
 	}
 	return cmp.Or(err, fmt.Errorf("%s holds no snapshot of Apache's and no data of zkd's", path))
+}
+
+// storeAt is zkd's data in a directory, to be read; logDir may be empty.
+func storeAt(dir, logDir string) store.Options {
+	return store.Options{ImageDir: dir, LogDir: cmp.Or(logDir, dir), Log: quietLog(), ReadOnly: true}
 }
 
 func treeOptions() migrate.Options {
@@ -168,6 +173,14 @@ func (v *snapshotView) own(o store.Options) error {
 		v.whole(o.ImageDir, t, 1)
 		return nil
 	}
+	if err := passTo(v, t); err != nil {
+		return err
+	}
+	return v.end(t.LastZxid(), fmt.Sprintf("%#x", t.Digest()))
+}
+
+// passTo passes what is in a tree to a sink, as a snapshot has it.
+func passTo(sink zkfile.Sink, t *tree.Tree) error {
 	r, w := io.Pipe()
 	go func() {
 		w.CloseWithError(t.WriteBody(func(b []byte) error {
@@ -175,11 +188,8 @@ func (v *snapshotView) own(o store.Options) error {
 			return err
 		}))
 	}()
-	err = zkfile.ReadBody(bufio.NewReader(r), v)
-	if err := errors.Join(err, r.CloseWithError(err)); err != nil {
-		return err
-	}
-	return v.end(t.LastZxid(), fmt.Sprintf("%#x", t.Digest()))
+	err := zkfile.ReadBody(bufio.NewReader(r), sink)
+	return errors.Join(err, r.CloseWithError(err))
 }
 
 func (v *snapshotView) whole(path string, t *tree.Tree, compared int) {

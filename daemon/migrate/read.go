@@ -146,6 +146,11 @@ func IsEphemeral(owner int64) bool {
 	return owner != 0 && owner != containerOwner && uint64(owner)>>56 != ttlOwner
 }
 
+// TTL is the time in milliseconds of an owner that is one.
+func TTL(owner int64) (ms int64, ok bool) {
+	return owner & (1<<40 - 1), uint64(owner)>>56 == ttlOwner
+}
+
 // body passes the parts of a snapshot on to what builds the tree.
 type body struct {
 	b    *tree.BodyLoader
