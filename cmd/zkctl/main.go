@@ -99,6 +99,8 @@ func newRoot(g *globals) *cobra.Command {
 	for _, command := range extra {
 		root.AddCommand(command())
 	}
+	root.SetFlagErrorFunc(flagError)
+	tellUsage(root.Commands())
 	return root
 }
 

@@ -31,6 +31,9 @@ func (g *globals) onPath(use, short string, f func(*cobra.Command, *client.Clien
 
 // at runs f in a session; what fails concerns the path, unless f says otherwise.
 func (g *globals) at(path string, f func(*client.Client) error) error {
+	if !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("the path %q does not begin with /; give /%[1]s", path)
+	}
 	return g.with(func(c *client.Client) error {
 		err := f(c)
 		var at *pathError
@@ -98,7 +101,7 @@ func (g *globals) reading() []*cobra.Command {
 		fmt.Fprintln(cmd.OutOrStdout(), path)
 		return draw(cmd.OutOrStdout(), c, path, "")
 	})
-	return append([]*cobra.Command{g.ls(), g.get(), g.stat(), tree}, g.readingMore()...)
+	return append([]*cobra.Command{g.ls(), g.get(), g.stat(), orRoot(tree)}, g.readingMore()...)
 }
 
 func (g *globals) ls() *cobra.Command {
@@ -111,7 +114,7 @@ func (g *globals) ls() *cobra.Command {
 	cmd.Flags().BoolVarP(&withStat, "stat", "s", false, "print the Stat too")
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "print the whole subtree, one path a line")
 	watch = watchFlag(cmd)
-	return cmd
+	return orRoot(cmd)
 }
 
 func (g *globals) get() *cobra.Command {

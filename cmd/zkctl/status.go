@@ -42,22 +42,14 @@ func (g *globals) statusCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "pause between two times, with --watch")
 	once := func(cmd *cobra.Command) error {
 		var all []serverStatus
-		failed := 0
 		for addr := range strings.SplitSeq(g.servers, ",") {
-			s := g.ask(strings.TrimSpace(addr))
-			if s.Error != "" {
-				failed++
-			}
-			all = append(all, s)
+			all = append(all, g.ask(strings.TrimSpace(addr)))
 		}
 		lags(all)
 		if err := g.printStatus(cmd, all); err != nil {
 			return err
 		}
-		if failed > 0 {
-			return errors.New("a server does not answer, or does not allow the word srvr")
-		}
-		return nil
+		return unwell(all)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		stop, done := g.interrupted()
@@ -79,6 +71,32 @@ func (g *globals) statusCommand() *cobra.Command {
 	}
 	return cmd
 }
+
+// unwell names the servers that do not serve.
+func unwell(all []serverStatus) error {
+	var looking, silent, texts []string
+	for i := range all {
+		switch s := &all[i]; {
+		case s.Error == "":
+		case s.Mode == modeLooking || strings.Contains(s.Error, "not currently serving"): // the latter are Apache's
+			looking = append(looking, s.Server)
+		default:
+			silent = append(silent, s.Server)
+		}
+	}
+	if len(looking) > 0 {
+		texts = append(texts, "looking for a leader: "+strings.Join(looking, ", "))
+	}
+	if len(silent) > 0 {
+		texts = append(texts, "no answer, or the word srvr is not allowed: "+strings.Join(silent, ", "))
+	}
+	if len(texts) > 0 {
+		return errors.New(strings.Join(texts, "; "))
+	}
+	return nil
+}
+
+const modeLooking = "looking"
 
 // lags works out how far servers are behind the foremost of their epoch.
 func lags(all []serverStatus) {
@@ -131,7 +149,7 @@ func (g *globals) ask(addr string) serverStatus {
 	case "": // one of Apache's without a quorum
 		s.Error = strings.TrimSpace(text)
 		return s
-	case "looking":
+	case modeLooking:
 		s.Error = "it looks for a leader: too few servers of its ensemble can be reached, or it has just started"
 	}
 	// What follows is told only by servers that allow these words.

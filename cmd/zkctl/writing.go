@@ -56,6 +56,10 @@ func (g *globals) create() *cobra.Command {
 					return err
 				}
 			}
+			if ephemeral && g.shell == nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: an ephemeral znode ends with its session, and the session with this "+
+					"command: it is gone at once; zkctl shell has a session that stays")
+			}
 			return g.at(args[0], func(c *client.Client) error {
 				path, err := c.Create(args[0], value, o)
 				if ttl > 0 {
