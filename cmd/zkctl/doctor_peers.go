@@ -55,7 +55,8 @@ func (d *doctor) other(m *ensemble.Member) (version string) {
 	}
 	s := d.g.ask(addr)
 	if s.Error != "" {
-		d.warn("servers", "systemctl status zkd there; its port must be open to this machine", "%s, %s: %s", name, at, s.Error)
+		d.warn("servers", "systemctl status zkd there; its port must be open to this machine",
+			"%s, %s: %s", name, at, s.Error)
 		return s.Version
 	}
 	conf := d.configured(addr)

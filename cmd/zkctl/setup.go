@@ -39,7 +39,7 @@ func initCommand() *cobra.Command {
 		Use: "init", Args: cobra.NoArgs,
 		Short: "Make this machine's server one of an ensemble; asks for what the flags leave out",
 		Long: "init writes the list of servers to ensemble.cfg in the configuration's drop-in directory, and this\n" +
-			"server's number to myid in its data directory; it makes these directories if they are not there. Nothing\n" +
+			"server's number to myid in its data directory; it makes these directories if they are missing. Nothing\n" +
 			"else is changed, and nothing is restarted.",
 		Example: "  zkctl init --id 1 --server 1=zk1 --server 2=zk2 --server 3=zk3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -181,7 +181,8 @@ func (s *setup) lines() (string, error) {
 		fmt.Fprintf(&b, "server.%s=%s\n", id, rest)
 	}
 	if !own {
-		return "", fmt.Errorf("--id %d: the servers are only %s; add --server %[1]d=HOST with this machine's host, here "+
+		return "", fmt.Errorf("--id %d: the servers are only %s; add --server %[1]d=HOST with this machine's host, "+
+			"here "+
 			"and on the others", s.id, strings.Join(s.servers, " "))
 	}
 	fmt.Fprintf(&b, "clientPortAddress=%s\n", s.address)
@@ -270,7 +271,8 @@ func dataDir(file string) (string, error) {
 		_, err = os.Stat(filepath.Dir(dir))
 	}
 	if err != nil {
-		return "", fmt.Errorf("the data directory %s: %w; make it for the user zkd, or correct dataDir in %s", dir, err, file)
+		return "", fmt.Errorf("the data directory %s: %w; make it for the user zkd, or correct dataDir in %s",
+			dir, err, file)
 	}
 	return dir, nil
 }

@@ -63,7 +63,8 @@ func (g *globals) dumpCommand() *cobra.Command {
 	var from, logDir string
 	dump := g.onPath("dump", "Print a subtree as JSON, one znode a line; ephemeral znodes are left out",
 		func(cmd *cobra.Command, c *client.Client, path string) error {
-			fmt.Fprintln(cmd.ErrOrStderr(), "note: servers do not tell clients which znodes are containers or have a TTL; "+
+			fmt.Fprintln(cmd.ErrOrStderr(), "note: servers do not tell clients which znodes are containers or have a "+
+				"TTL; "+
 				"they are dumped as persistent ones, unless from a snapshot (--from)")
 			return dumpTree(cmd.OutOrStdout(), cmd.ErrOrStderr(), c, path)
 		})
@@ -76,7 +77,8 @@ func (g *globals) dumpCommand() *cobra.Command {
 		return errors.Join(dumpFile(out, cmd.ErrOrStderr(), storeAt(from, logDir), args[0]), out.Flush())
 	}
 	dump.Example = "  zkctl dump /app > app.json\n  zkctl dump --from version-2/snapshot.100000000 /app > app.json"
-	dump.Flags().StringVar(&from, "from", "", "a snapshot file, or a dataDir of a zkd that is stopped, instead of a server; "+
+	dump.Flags().StringVar(&from, "from", "", "a snapshot file, or a dataDir of a zkd that is stopped, instead of a "+
+		"server; "+
 		"it also tells which znodes are containers or have a TTL")
 	dump.Flags().StringVar(&logDir, "log-dir", "", "the dataLogDir, if the data of --from have one")
 	return dump

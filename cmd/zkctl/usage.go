@@ -38,7 +38,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !errors.As(err, &invalid) {
 		return usageError(cmd, err.Error())
 	}
-	wanted, f := "", invalid.GetFlag()
+	var wanted string
+	f := invalid.GetFlag()
 	switch typ := f.Value.Type(); {
 	case typ == "duration":
 		wanted = "give a time with its unit, for example 10s, 500ms or 2m"

@@ -57,7 +57,8 @@ func (g *globals) create() *cobra.Command {
 				}
 			}
 			if ephemeral && g.shell == nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), "warning: an ephemeral znode ends with its session, and the session with this "+
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: an ephemeral znode ends with its session, and the session "+
+					"with this "+
 					"command: it is gone at once; zkctl shell has a session that stays")
 			}
 			return g.at(args[0], func(c *client.Client) error {
