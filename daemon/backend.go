@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -71,13 +70,8 @@ func (p *process) Learners() map[int64]admin.Learner {
 // shown are the settings that are not defaults, without what is secret.
 func shown(c *config.Config) (list [][2]string) {
 	for _, s := range c.Settings {
-		secret := strings.HasSuffix(strings.ToLower(s.Key), "password") || strings.HasSuffix(s.Key, "superDigest")
-		switch {
-		case s.Source == "default", ensemble.Concerns(s.Key): // the list of servers is shown as such
-		case secret:
-			list = append(list, [2]string{s.Key, "(not shown)"})
-		default:
-			list = append(list, [2]string{s.Key, s.Value})
+		if s.Source != "default" && !ensemble.Concerns(s.Key) { // the list of servers is shown as such
+			list = append(list, [2]string{s.Key, s.Shown()})
 		}
 	}
 	return list

@@ -88,7 +88,7 @@ func checkCommand() *cobra.Command {
 		out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(out, "SETTING\tVALUE\tSOURCE\tCLASS")
 		for _, s := range cfg.Settings {
-			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Key, s.Value, s.Source, s.Class)
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Key, s.Shown(), s.Source, s.Class)
 		}
 		if err := out.Flush(); err != nil {
 			return err

@@ -50,6 +50,17 @@ func TestSecretOfTheService(t *testing.T) {
 	}
 }
 
+// TestSecretsAreNotPrinted: what check-config prints may go into a ticket.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	s := newService(t)
+	s.config("DigestAuthenticationProvider.superDigest=super:hush1\nssl.keyStore.password=hush2\n" +
+		"zookeeper.ssl.quorum.trustStore.password=hush3\nssl.keyStore.passwordPath=/where")
+	out, err := zkd(nil, "check-config", s.file)
+	if err != nil || strings.Contains(out, "hush") || strings.Count(out, "(not shown)") != 3 || !strings.Contains(out, "/where") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestRestrictingIsRefused: the daemon does not start where it would let everybody in.
 func TestRestrictingIsRefused(t *testing.T) {
 	s := newService(t)

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/zkd-project/zkd/daemon/ensemble"
+import (
+	"strings"
+
+	"github.com/zkd-project/zkd/daemon/ensemble"
+)
 
 // Config is a server's settings. Times are milliseconds, sizes are bytes.
 type Config struct {
@@ -93,6 +97,17 @@ type Setting struct {
 	Value  string
 	Source string // file:line, the environment variable, or "default"
 	Class  Class
+}
+
+// Shown is the value as others may see it: without secrets, but with the names of those that
+// systemd keeps.
+func (s *Setting) Shown() string {
+	key := strings.ToLower(s.Key)
+	secret := strings.HasSuffix(key, "password") || strings.HasSuffix(key, "superdigest")
+	if secret && s.Value != "" && !strings.HasPrefix(s.Value, "cred:") {
+		return "(not shown)"
+	}
+	return s.Value
 }
 
 // Class is how much of a setting's meaning in ZooKeeper it has here.
