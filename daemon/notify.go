@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,8 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
+
+	"github.com/zkd-project/zkd/daemon/config"
 	"golang.org/x/sys/unix"
 )
 
@@ -95,8 +98,15 @@ func (n *notifier) reloading() {
 
 // Fail tells the log and systemd why the process ends. It is for the end of main.
 func Fail(log logrus.FieldLogger, err error) {
-	log.WithFields(logrus.Fields{"event": eventFailed, "exit": ExitCode(err)}).Error(err)
-	newNotifier(log).send("", "Failed: "+err.Error())
+	all := []error{err}
+	var wrong *config.Wrong
+	if errors.As(err, &wrong) {
+		all = wrong.Errors
+	}
+	for _, e := range all {
+		log.WithFields(logrus.Fields{"event": eventFailed, "exit": ExitCode(err)}).Error(e)
+	}
+	newNotifier(log).send("", "Failed: "+all[0].Error())
 }
 
 // watch feeds the watchdog while the server is alive, keeps the status line fresh, and

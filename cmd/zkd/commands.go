@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -77,31 +78,49 @@ func checkCommand() *cobra.Command {
 	}
 	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
 	quiet := cmd.Flags().BoolP("quiet", "q", false, "print only what is wrong")
+	strict := cmd.Flags().Bool("strict", false, "a warning is an error, too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			*file = args[0]
 		}
 		cfg, err := config.LoadBeside(*file)
-		if err != nil || *quiet {
+		var wrong *config.Wrong
+		if errors.As(err, &wrong) {
+			for _, line := range wrong.Report() {
+				fmt.Fprintln(cmd.ErrOrStderr(), line)
+			}
+			return told{err}
+		}
+		if err != nil || *quiet && !*strict {
 			return err
 		}
-		out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-		fmt.Fprintln(out, "SETTING\tVALUE\tSOURCE\tCLASS")
-		for _, s := range cfg.Settings {
-			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Key, s.Shown(), s.Source, s.Class)
+		warnings := append(cfg.Warnings, cfg.Probe()...)
+		if !*quiet {
+			if err := printSettings(cmd.OutOrStdout(), cfg); err != nil {
+				return err
+			}
 		}
-		if err := out.Flush(); err != nil {
-			return err
-		}
-		for _, w := range cfg.Warnings {
+		for _, w := range warnings {
 			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 		}
 		for _, u := range cfg.Unread {
 			fmt.Fprintln(cmd.ErrOrStderr(), "not checked:", u)
 		}
+		if n := len(warnings); *strict && n > 0 {
+			return fmt.Errorf("%w: warnings: %d, which --strict does not accept", config.ErrConfig, n)
+		}
 		return nil
 	}
 	return cmd
+}
+
+func printSettings(to io.Writer, cfg *config.Config) error {
+	out := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "SETTING\tVALUE\tSOURCE\tCLASS")
+	for _, s := range cfg.Settings {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Key, s.Shown(), s.Source, s.Class)
+	}
+	return out.Flush()
 }
 
 func recoverCommand() *cobra.Command {

@@ -61,6 +61,31 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
+// TestCheckConfigTellsAll: errors and warnings in the order of the lines and their number, and no table.
+func TestCheckConfigTellsAll(t *testing.T) {
+	s := newService(t)
+	s.config("initLimit=2s\nfoo\nlogLevel=loud\n4lw.commands.whitelist=srvrr")
+	out, err := zkd(nil, "check-config", s.file)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var e *exec.ExitError
+	if !errors.As(err, &e) || e.ExitCode() != daemon.ExitConfig || len(lines) != 5 || lines[4] != "2 errors, 2 warnings" ||
+		!strings.HasPrefix(lines[1], "warning: ") || !strings.HasPrefix(lines[2], "error: ") {
+		t.Errorf("%v: %s", err, out)
+	}
+	s.config("4lw.commands.whitelist=srvrr")
+	if out, err := zkd(nil, "check-config", s.file); err != nil || !strings.Contains(out, "did you mean srvr?") {
+		t.Errorf("a warning: %v: %s", err, out)
+	}
+	out, err = zkd(nil, "check-config", "--strict", "-q", s.file)
+	if !errors.As(err, &e) || e.ExitCode() != daemon.ExitConfig || !strings.Contains(out, "did you mean srvr?") {
+		t.Errorf("a warning, strictly: %v: %s", err, out)
+	}
+	s.config("")
+	if out, err := zkd(nil, "check-config", "--strict", "-q", s.file); err != nil || out != "" {
+		t.Errorf("nothing is wrong: %v: %s", err, out)
+	}
+}
+
 // TestRestrictingIsRefused: the daemon does not start where it would let everybody in.
 func TestRestrictingIsRefused(t *testing.T) {
 	s := newService(t)

@@ -26,9 +26,9 @@ func write(t *testing.T, text string, dropins ...string) string {
 }
 
 func TestProperties(t *testing.T) {
-	entries, err := parseProperties("f", []byte("# c\n! c\n a = b c \nd:e\nf g\nh=\\\n   i\nj\\=k=l\\u0041\\t.\n\nlast"))
-	if err != nil {
-		t.Fatal(err)
+	entries, errs := parseProperties("f", []byte("# c\n! c\n a = b c \nd:e\nf g\nh=\\\n   i\nj\\=k=l\\u0041\\t.\n\nlast"))
+	if errs != nil {
+		t.Fatal(errs)
 	}
 	want := []entry{
 		{"a", "b c", "f", 3}, {"d", "e", "f", 4}, {"f", "g", "f", 5}, {"h", "i", "f", 6}, {"j=k", "lA\t.", "f", 8}, {"last", "", "f", 10},
@@ -41,16 +41,17 @@ func TestProperties(t *testing.T) {
 			t.Errorf("entry %d is %+v and not %+v", i, entries[i], want[i])
 		}
 	}
-	if _, err := parseProperties("f", []byte(`a=\u00`)); err == nil || !strings.Contains(err.Error(), "f:1") {
-		t.Errorf("half a character: %v", err)
+	entries, errs = parseProperties("f", []byte("a=\\u00\nb=c\nd=\\u0x00"))
+	if len(entries) != 1 || len(errs) != 2 || !strings.Contains(errs[0].Error(), "f:1") || !strings.Contains(errs[1].Error(), "f:3") {
+		t.Errorf("half a character: %v, %v", entries, errs)
 	}
 }
 
 func FuzzProperties(f *testing.F) {
 	f.Add([]byte("a=b\\\n c\\u0041:\\"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		entries, err := parseProperties("f", text)
-		if err == nil && len(entries) > len(text)+1 {
+		entries, errs := parseProperties("f", text)
+		if errs == nil && len(entries) > len(text)+1 {
 			t.Errorf("%d entries out of %d bytes", len(entries), len(text))
 		}
 	})
@@ -82,7 +83,11 @@ func TestErrors(t *testing.T) {
 		"tickTime=2000\n":                                      "dataDir: is not set",
 		"dataDir=/d\nclientPort=70000\n":                       ":2: clientPort: 70000 is out of range: give a number from 0 to 65535",
 		"dataDir=/d\nenforceQuota=maybe\n":                     `:2: enforceQuota: "maybe" is neither true nor false`,
-		"dataDir=/d\ntickTime=2s\n":                            `:2: tickTime: "2s" is not a whole number`,
+		"dataDir=/d\ntickTime=2s\n":                            `:2: tickTime: "2s" is not a whole number: give milliseconds, e.g. 2000`,
+		"dataDir=/d\ninitLimit=much\n":                         `:2: initLimit: "much" is not a whole number: give ticks, e.g. 10`,
+		"dataDir=/d\nclientPort=http\n":                        `"http" is not a whole number: give a number, e.g. 2181`,
+		"dataDir=/d\njute.maxbuffer=1m\n":                      `"1m" is not a whole number: give bytes, e.g. 1048575`,
+		"dataDir=/d\nlogLevel=loud\n":                          `:2: logLevel: "loud" is no level; give one of trace, debug, info, warn, error`,
 		"dataDir=/d\nminSessionTimeout=9\nmaxSessionTimeout=8": ":2: minSessionTimeout: 9 is above maxSessionTimeout",
 		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":         "/d/myid",
 		"dataDir=/d\nserver.1=a:1:2\nserver.2=a:1:3\n":         "servers 1 and 2 both have the address a:1",

@@ -12,51 +12,49 @@ import (
 
 // readDynamic reads the list of servers from the file that dynamicConfigFile names, if it is
 // set. Source: QuorumPeerConfig.java.
-func (l *loader) readDynamic() error {
+func (l *loader) readDynamic() {
 	const key = "dynamicConfigFile"
 	file, source := l.value(key)
 	if file == "" {
-		return nil
-	}
-	wrong := func(source, key, format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, key, fmt.Errorf(format, args...))
+		return
 	}
 	if len(l.members) > 0 {
 		first := l.members[0].Key
-		return wrong(l.source[first], first,
+		l.wrong(l.source[first], first,
 			"the servers are listed in %s, which %s names by %s; keep them in one place", file, source, key)
+		return
 	}
+	l.unlisted = true
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return wrong(source, key,
+		l.wrong(source, key,
 			"%w; copy the file that lists the servers, or put the server.N lines in the place of this one", err)
+		return
 	}
-	entries, err := parseProperties(file, text)
-	if err != nil {
-		return wrong(source, key, "%w", err)
+	l.files = append(l.files, file)
+	entries, errs := parseProperties(file, text)
+	for _, err := range errs {
+		l.fail(fmt.Errorf("%w: %w", ErrConfig, err))
 	}
 	l.version = versionOf(file)
+	l.unlisted = len(errs) > 0
 	for _, e := range entries {
-		at := fmt.Sprintf("%s:%d", e.file, e.line)
 		switch {
 		case e.key == "version":
-			err = l.setVersion(e)
+			l.setVersion(e)
 		case dynamic.MatchString(e.key) && ensemble.Concerns(e.key):
 			l.member(e)
 		default:
-			err = wrong(at, e.key,
+			l.wrong(fmt.Sprintf("%s:%d", e.file, e.line), e.key,
 				"only server.N, group.N, weight.N and version may be in a file that %s names; move it to %s",
 				source, l.file)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	if len(l.members) == 0 {
-		return wrong(source, key, "%s lists no servers; give it the server.N lines of the ensemble, "+
+	if len(l.members) == 0 && len(errs) == 0 {
+		l.unlisted = true
+		l.wrong(source, key, "%s lists no servers; give it the server.N lines of the ensemble, "+
 			"or remove this line for a server on its own", file)
 	}
-	return nil
 }
 
 // member takes in a line of the list of servers.
@@ -66,13 +64,13 @@ func (l *loader) member(e entry) {
 }
 
 // setVersion takes in the line that says which of the ensemble's lists it is.
-func (l *loader) setVersion(e entry) error {
+func (l *loader) setVersion(e entry) {
 	n, err := strconv.ParseUint(e.value, 16, 63)
 	if err != nil {
-		return fmt.Errorf("%w: %s:%d: version: %q is no hexadecimal number", ErrConfig, e.file, e.line, e.value)
+		l.wrong(fmt.Sprintf("%s:%d", e.file, e.line), "version", "%q is no hexadecimal number", e.value)
+		return
 	}
 	l.version = int64(n)
-	return nil
 }
 
 // versionOf is what ZooKeeper puts at the end of a file's name, 0 if there is none.

@@ -16,30 +16,29 @@ import (
 // standaloneID is the id of a server on its own.
 const standaloneID = 1
 
+const secureClientPort = "secureClientPort"
+
 // join reads the list of servers, and finds this server in it.
-func (c *Config) join(l *loader) error {
+func (c *Config) join(l *loader) {
 	c.ServerID = standaloneID
-	list, err := ensemble.Parse(l.members)
-	if err != nil {
-		var e *ensemble.Error
-		source := c.File
-		if errors.As(err, &e) && l.source[e.Key] != "" {
-			source = l.source[e.Key]
-		}
-		return fmt.Errorf("%w: %s: %w", ErrConfig, source, err)
-	}
-	list.Version = l.version
-	if len(list.Members) == 0 {
+	list := l.list()
+	switch {
+	case list == nil:
+		return
+	case len(list.Members) == 0:
 		c.stray("there is no list of servers")
-		return nil
-	}
-	if len(list.Members) == 1 && c.Standalone {
+		return
+	case len(list.Members) == 1 && c.Standalone:
 		only := &list.Members[0]
 		c.stray("the list has only server "+strconv.FormatInt(only.ID, 10), only.ID)
-		return c.clientAddress(l, only)
+		c.clientAddress(l, only)
+		return
+	case c.DataDir == "":
+		return
 	}
 	if err := c.readMyID(list); err != nil {
-		return err
+		l.fail(err)
+		return
 	}
 	me := list.Member(c.ServerID)
 	line := fmt.Sprintf("server.%d", c.ServerID)
@@ -48,45 +47,77 @@ func (c *Config) join(l *loader) error {
 		role = "observer"
 	}
 	if c.PeerType != "" && !strings.EqualFold(c.PeerType, role) {
-		return fmt.Errorf("%w: %s: peerType: it is %s, but %s: %s makes this server %s; let them agree",
-			ErrConfig, l.source["peerType"], c.PeerType, l.source[line], line, role)
+		l.wrong(l.source["peerType"], "peerType", "it is %s, but %s: %s makes this server %s; let them agree",
+			c.PeerType, l.source[line], line, role)
 	}
-	if err := c.clientAddress(l, me); err != nil {
-		return err
-	}
+	c.clientAddress(l, me)
 	if n := voters(list); n%2 == 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%d servers vote: an ensemble with an even number of them "+
 			"survives no more failures than one with %d", n, n-1))
 	}
 	c.Ensemble = list
-	return nil
+}
+
+// list is the list of servers, or nil if it is wrong.
+func (l *loader) list() *ensemble.Config {
+	var good []ensemble.Setting // lines that are not wrong by themselves
+	var errs []error
+	for _, m := range l.members {
+		if _, err := ensemble.Parse([]ensemble.Setting{m}); errors.Is(err, ensemble.ErrSyntax) {
+			errs = append(errs, err)
+		} else {
+			good = append(good, m)
+		}
+	}
+	var e *ensemble.Error
+	if len(errs) > 0 { // what lacks a wrong line is not wrong for that
+		good = slices.DeleteFunc(good, func(m ensemble.Setting) bool { return !strings.HasPrefix(m.Key, "server.") })
+	}
+	list, err := ensemble.Parse(good)
+	if err != nil && (len(errs) == 0 || errors.As(err, &e) && e.Key != "") {
+		errs = append(errs, err)
+	}
+	for _, err := range errs {
+		source := l.file
+		if errors.As(err, &e) && l.source[e.Key] != "" {
+			source = l.source[e.Key]
+		}
+		l.fail(fmt.Errorf("%w: %s: %w", ErrConfig, source, err))
+	}
+	if len(errs) > 0 || l.unlisted {
+		return nil
+	}
+	list.Version = l.version
+	return list
 }
 
 // clientAddress takes from a server's own line where clients connect, unless settings of their own
 // say so; both have to agree.
-func (c *Config) clientAddress(l *loader, me *ensemble.Member) error {
+func (c *Config) clientAddress(l *loader, me *ensemble.Member) {
 	if me.Client == "" {
-		return nil
+		return
 	}
 	line := fmt.Sprintf("server.%d", me.ID)
-	wrong := func(key, mine, theirs string) error {
-		return fmt.Errorf("%w: %s: %s: it is %s, but %s: %s has %s; let them agree, or remove %s",
-			ErrConfig, l.source[key], key, mine, l.source[line], line, theirs, key)
+	wrong := func(key, mine, theirs string) {
+		l.wrong(l.source[key], key, "it is %s, but %s: %s has %s; let them agree, or remove %s",
+			mine, l.source[line], line, theirs, key)
 	}
 	host, text, err := net.SplitHostPort(me.Client)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
+		l.wrong(l.source[line], line, "%w", err)
+		return
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrConfig, l.source[line], line, err)
+		l.wrong(l.source[line], line, "%w", err)
+		return
 	}
 	if l.source["clientPort"] == "" {
 		c.ClientPort, l.source["clientPort"] = port, l.source[line]
 		c.show("clientPort", text, l.source[line])
 	}
-	if c.ClientPort != port {
-		return wrong("clientPort", strconv.Itoa(c.ClientPort), text)
+	if c.ClientPort != port && !l.bad["clientPort"] {
+		wrong("clientPort", strconv.Itoa(c.ClientPort), text)
 	}
 	mine, theirs := net.ParseIP(c.ClientPortAddress), net.ParseIP(host)
 	switch {
@@ -95,9 +126,8 @@ func (c *Config) clientAddress(l *loader, me *ensemble.Member) error {
 		c.ClientPortAddress = host
 		c.show("clientPortAddress", host, l.source[line])
 	case mine != nil && theirs != nil && !mine.IsUnspecified() && !mine.Equal(theirs):
-		return wrong("clientPortAddress", c.ClientPortAddress, host)
+		wrong("clientPortAddress", c.ClientPortAddress, host)
 	}
-	return nil
 }
 
 // show has a setting's row tell a value that it has from elsewhere.
@@ -125,14 +155,19 @@ func (c *Config) stray(why string, known ...int64) {
 }
 
 // checkSecure refuses to serve clients in the clear where they were to be served by TLS only.
-func (c *Config) checkSecure(l *loader) error {
-	const key = "secureClientPort"
+func (c *Config) checkSecure(l *loader) {
+	const key = secureClientPort
 	value, source := l.value(key)
-	if value == "" || value == "0" || l.source["clientPort"] != "" {
-		return nil
+	if value == "" || value == "0" {
+		return
 	}
-	return fmt.Errorf("%w: %s: %s: only TLS is to be served, which zkd does not have yet; "+
-		"set clientPort to accept that clients are served without it, and remove %s", ErrConfig, source, key, key)
+	if l.source["clientPort"] != "" {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %s has no effect in this version: zkd has no TLS yet, so "+
+			"clients that connect to port %s find nothing there", source, key, value))
+		return
+	}
+	l.wrong(source, key, "only TLS is to be served, which zkd does not have yet; "+
+		"set clientPort to accept that clients are served without it, and remove %s", key)
 }
 
 func voters(list *ensemble.Config) (n int) {

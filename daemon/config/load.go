@@ -51,56 +51,53 @@ func EnvName(key string) string {
 
 // loader gathers what the files say.
 type loader struct {
-	file      string // the first one
+	file      string   // the first one
+	files     []string // all, in the order in which they are read
 	v         *viper.Viper
 	known     map[string]*Key   // by every spelling
 	source    map[string]string // by name
 	warnings  []string
 	members   []ensemble.Setting
-	version   int64     // of the list of servers
-	providers []Setting // the lines authProvider.NAME
-	unread    []error   // secrets that cannot be read here
+	version   int64           // of the list of servers
+	providers []Setting       // the lines authProvider.NAME
+	unread    []error         // secrets that cannot be read here
+	errs      []error         // what is wrong
+	bad       map[string]bool // settings whose values are wrong; they have their defaults meanwhile
+	unlisted  bool            // the list of servers cannot be read
 }
 
-// Load reads a file, its drop-ins and the environment.
+// Load reads a file, its drop-ins and the environment. A configuration that is wrong gives an
+// error of type *Wrong.
 func Load(file string) (*Config, error) {
-	c, l, err := load(file)
-	if err == nil {
-		err = errors.Join(l.unread...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return load(file, func(_ *Config, l *loader) { l.errs = append(l.errs, l.unread...) })
 }
 
 // LoadBeside is Load for commands beside the service: secrets that only the service can read are
 // left out, and named.
 func LoadBeside(file string) (*Config, error) {
-	c, l, err := load(file)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range l.unread {
-		c.Unread = append(c.Unread, u.Error())
-	}
-	return c, nil
+	return load(file, func(c *Config, l *loader) {
+		for _, u := range l.unread {
+			c.Unread = append(c.Unread, u.Error())
+		}
+	})
 }
 
-func load(file string) (*Config, *loader, error) {
+// load reads everything, and has secrets deal with those that cannot be read.
+func load(file string, secrets func(*Config, *loader)) (*Config, error) {
 	l := newLoader(file)
 	if err := l.gather(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := l.readDynamic(); err != nil {
-		return nil, nil, err
-	}
+	l.readDynamic()
 	l.environment()
 	c := &Config{File: file}
-	if err := l.fill(c); err != nil {
-		return nil, nil, err
+	l.fill(c)
+	c.check(l)
+	secrets(c, l)
+	if err := l.verdict(c.Warnings); err != nil {
+		return nil, err
 	}
-	return c, l, c.check(l)
+	return c, nil
 }
 
 // DataDir is the data directory that a configuration names, whether or not the rest of it
@@ -121,7 +118,7 @@ type Storage struct {
 // StorageOf reads what a configuration says of the data, whether or not the rest of it would do.
 func StorageOf(file string) (s Storage, err error) {
 	l := newLoader(file)
-	if err := l.gather(); err != nil {
+	if err := errors.Join(l.gather(), errors.Join(l.errs...)); err != nil {
 		return s, err
 	}
 	l.environment()
@@ -145,7 +142,7 @@ func newLoader(file string) *loader {
 	l := &loader{
 		file:  file,
 		v:     viper.NewWithOptions(viper.KeyDelimiter("::")), // names have dots in them
-		known: make(map[string]*Key), source: make(map[string]string),
+		known: make(map[string]*Key), source: make(map[string]string), bad: make(map[string]bool),
 	}
 	table := Table()
 	for i := range table {
@@ -159,13 +156,12 @@ func newLoader(file string) *loader {
 	return l
 }
 
-// gather reads the file and its drop-ins.
-func (l *loader) gather() error {
-	files, err := sources(l.file)
-	if err != nil {
+// gather reads the file and its drop-ins. Its error is that one of them cannot be read.
+func (l *loader) gather() (err error) {
+	if l.files, err = sources(l.file); err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range l.files {
 		if err := l.read(f); err != nil {
 			return err
 		}
@@ -177,7 +173,7 @@ func (l *loader) gather() error {
 func sources(file string) ([]string, error) {
 	st, err := os.Stat(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; give the file with -c FILE", ErrConfig, err)
+		return nil, unreadable(file, err)
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("%w: %s is a directory; give a file", ErrConfig, file)
@@ -193,20 +189,18 @@ func sources(file string) ([]string, error) {
 func (l *loader) read(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return unreadable(file, err)
 	}
-	entries, err := parseProperties(file, text)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	entries, errs := parseProperties(file, text)
+	for _, err := range errs {
+		l.fail(fmt.Errorf("%w: %w", ErrConfig, err))
 	}
 	seen := make(map[string]int)
 	values := make(map[string]any)
 	for _, e := range entries {
 		k := l.known[e.key]
 		if k == nil {
-			if err := l.stranger(e); err != nil {
-				return err
-			}
+			l.stranger(e)
 			continue
 		}
 		if at := seen[k.Name]; at > 0 {
@@ -224,23 +218,29 @@ func (l *loader) warn(format string, args ...any) {
 }
 
 // stranger deals with a key that has no row.
-func (l *loader) stranger(e entry) error {
+func (l *loader) stranger(e entry) {
 	key := strings.TrimPrefix(e.key, "zookeeper.")
+	kind, _, _ := strings.Cut(key, ".")
 	switch {
 	case key == "version":
-		return l.setVersion(e)
+		l.setVersion(e)
 	case dynamic.MatchString(key) && ensemble.Concerns(key):
 		l.member(entry{key, e.value, e.file, e.line})
 	case dynamic.MatchString(key):
 		l.providers = append(l.providers, Setting{key, e.value, fmt.Sprintf("%s:%d", e.file, e.line), Later})
+	case key != kind && (kind == "server" || kind == "group" || kind == "weight"):
+		l.warn("%s:%d: %s has no effect: what follows %s. has to be a number; did you mean %s.1 or such?",
+			e.file, e.line, e.key, kind, kind)
 	default:
 		near := l.nearest(e.key)
 		if near != "" {
 			near = "; did you mean " + near + "?"
 		}
+		if e.value == "" {
+			near = ", and it has no value" + near
+		}
 		l.warn("%s:%d: %s is not a setting that zkd knows; it has no effect%s", e.file, e.line, e.key, near)
 	}
-	return nil
 }
 
 // value is the text that a setting has, and where from; both are empty if it is not set.
@@ -255,17 +255,14 @@ func (l *loader) value(name string) (value, source string) {
 	return l.v.GetString(name), source
 }
 
-// fill turns texts into values.
-func (l *loader) fill(c *Config) error {
-	var errs []error
+// fill turns texts into values. A wrong one is told of, and its setting keeps its default.
+func (l *loader) fill(c *Config) {
 	for _, k := range Table() {
 		value, source := l.value(k.Name)
 		set := source != ""
 		if set {
 			l.source[k.Name] = source
-			if err := l.judge(&k, value, source); err != nil {
-				errs = append(errs, err)
-			}
+			l.judge(&k, value, source)
 		} else {
 			value, source = k.Default, "default"
 		}
@@ -284,7 +281,9 @@ func (l *loader) fill(c *Config) error {
 			err = k.parse(secret, k.field(c))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err))
+			l.bad[k.Name] = true
+			l.wrong(source, k.Name, "%w", err)
+			_ = k.parse(k.Default, k.field(c)) // defaults are right
 		}
 	}
 	for _, m := range l.members {
@@ -292,26 +291,27 @@ func (l *loader) fill(c *Config) error {
 	}
 	for _, p := range l.providers {
 		c.Settings = append(c.Settings, p)
-		errs = append(errs, l.provider(p))
+		l.fail(l.provider(p))
 	}
 	c.Warnings = l.warnings
-	return errors.Join(errs...)
 }
 
 // judge says what a setting that is set does not do here, or why that will not do.
-func (l *loader) judge(k *Key, value, source string) error {
+func (l *loader) judge(k *Key, value, source string) {
 	switch k.Class {
 	case Ignored:
 		l.warn("%s: %s has no effect in zkd: %s", source, k.Name, k.Reason)
 	case Restricting:
 		if err := k.guard.check(value); err != nil {
-			return fmt.Errorf("%w: %s: %s: %w", ErrConfig, source, k.Name, err)
+			l.wrong(source, k.Name, "%w", err)
+			return
 		}
 		fallthrough
 	case Later:
-		l.warn("%s: %s has no effect in this version", source, k.Name)
+		if k.Name != secureClientPort {
+			l.warn("%s: %s has no effect in this version", source, k.Name)
+		}
 	}
-	return nil
 }
 
 // parse reads a value into its field.
@@ -337,61 +337,12 @@ func (k *Key) parse(value string, field any) error {
 	case *int:
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a whole number", value)
+			return fmt.Errorf("%q is not a whole number%s", value, k.example(value))
 		}
 		if n < k.Min || n > k.Max {
 			return fmt.Errorf("%d is out of range: give a number from %d to %d", n, k.Min, k.Max)
 		}
 		*f = int(n)
-	}
-	return nil
-}
-
-// check looks at settings that depend on each other.
-func (c *Config) check(l *loader) error {
-	wrong := func(key, format string, args ...any) error {
-		source := l.source[key]
-		if source == "" {
-			source = c.File
-		}
-		return fmt.Errorf("%w: %s: %s: %s", ErrConfig, source, key, fmt.Sprintf(format, args...))
-	}
-	if c.MinSessionTimeout == -1 {
-		c.MinSessionTimeout = 2 * c.TickTime
-	}
-	if c.MaxSessionTimeout == -1 {
-		c.MaxSessionTimeout = 20 * c.TickTime
-	}
-	if c.DataLogDir == "" {
-		c.DataLogDir = c.DataDir
-	}
-	switch {
-	case c.DataDir == "":
-		return wrong("dataDir", "is not set; name the directory that holds the data, for example dataDir=/var/lib/zkd")
-	case c.MinSessionTimeout > c.MaxSessionTimeout:
-		return wrong("minSessionTimeout", "%d is above maxSessionTimeout, which is %d",
-			c.MinSessionTimeout, c.MaxSessionTimeout)
-	case !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel):
-		return wrong("logLevel", "%q is none of trace, debug, info, warn and error", c.LogLevel)
-	case c.EnforceAuth && len(c.AuthSchemes) == 0:
-		return wrong("enforce.auth.schemes", "must be set where enforce.auth.enabled is true, for example to digest")
-	}
-	if err := c.join(l); err != nil {
-		return err
-	}
-	if err := c.checkSecure(l); err != nil {
-		return err
-	}
-	if !strings.HasPrefix(c.AdminPath, "/") || strings.ContainsAny(c.AdminPath, "{} ?#") {
-		return wrong("admin.commandURL", "%q is not a path, such as /commands", c.AdminPath)
-	}
-	c.places(l)
-	if !c.ForceSync {
-		c.Warnings = append(c.Warnings,
-			"forceSync=no: writes are acknowledged before they are on the disk, and can be lost")
-	}
-	if c.SkipACL {
-		c.Warnings = append(c.Warnings, "skipACL=yes: no ACL is checked")
 	}
 	return nil
 }

@@ -17,12 +17,12 @@ type entry struct {
 
 // parseProperties reads a Java properties file: "=", ":" or blanks between key and
 // value, "#" and "!" for comments, a backslash at the end of a line joins it with the
-// next, \uXXXX and the usual escapes. Source: the documentation of java.util.Properties.
-func parseProperties(file string, text []byte) ([]entry, error) {
+// next, \uXXXX and the usual escapes. A line that is wrong is left out.
+// Source: the documentation of java.util.Properties.
+func parseProperties(file string, text []byte) (entries []entry, errs []error) {
 	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("%s: the file is not UTF-8 text", file)
+		return nil, []error{fmt.Errorf("%s: the file is not UTF-8 text", file)}
 	}
-	var entries []entry
 	lines := bytes.Split(text, []byte("\n"))
 	for i := 0; i < len(lines); i++ {
 		first := i + 1
@@ -43,11 +43,12 @@ func parseProperties(file string, text []byte) ([]entry, error) {
 			value, err = unescape(value)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, first, err)
+			errs = append(errs, fmt.Errorf("%s:%d: %w", file, first, err))
+			continue
 		}
 		entries = append(entries, entry{k, strings.TrimSpace(value), file, first})
 	}
-	return entries, nil
+	return entries, errs
 }
 
 // continues says whether a line ends in an odd number of backslashes.
