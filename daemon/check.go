@@ -40,7 +40,7 @@ func Check(cfg *config.Config, log logrus.FieldLogger, acceptLoss bool) (zxid pr
 		ImageDir: cfg.DataDir, LogDir: cfg.DataLogDir, Log: log, AcceptLoss: acceptLoss,
 	})
 	if err != nil {
-		return 0, err
+		return 0, misplaced(err, cfg)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	if st.Healing() {

@@ -32,7 +32,7 @@ import (
 const (
 	ExitOK      = 0
 	ExitFailure = 1  // unexpected
-	ExitDataDir = 3  // a data directory is damaged, foreign or in use
+	ExitDataDir = 3  // a data directory is damaged, foreign, in use, or cannot be used
 	ExitPort    = 14 // a port cannot be bound
 	ExitConfig  = 78 // the configuration is wrong; see sysexits.h
 )
@@ -47,7 +47,8 @@ func ExitCode(err error) int {
 		return ExitOK
 	case errors.Is(err, config.ErrConfig):
 		return ExitConfig
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrInUse):
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrInUse),
+		errors.Is(err, ErrDirectory):
 		return ExitDataDir
 	case errors.Is(err, ErrPort):
 		return ExitPort
@@ -117,14 +118,15 @@ func Run(ctx context.Context, cfg *config.Config, log logrus.FieldLogger, ready 
 }
 
 func (p *process) openStore() (*store.Store, error) {
-	for _, dir := range []string{p.cfg.DataDir, p.cfg.DataLogDir} {
+	for i, dir := range []string{p.cfg.DataDir, p.cfg.DataLogDir} {
 		if _, err := os.Stat(dir); err != nil && !p.cfg.AutocreateDirs {
-			return nil, fmt.Errorf("%w: dataDir %s: %w; make it, or set datadir.autocreate=true",
-				config.ErrConfig, dir, err)
+			key := []string{"dataDir", "dataLogDir"}[i]
+			return nil, fmt.Errorf("%w: %s: %s: %w; make it, or set datadir.autocreate=true",
+				config.ErrConfig, p.cfg.Source(key), key, err)
 		}
 	}
 	if err := refuseApache(p.cfg); err != nil {
-		return nil, err
+		return nil, misplaced(err, p.cfg)
 	}
 	// LevelDB's buffers are big and stay empty for a while. In memory that was used before they
 	// would have to be cleared, and so count; collecting garbage between their makings does that.
@@ -135,7 +137,7 @@ func (p *process) openStore() (*store.Store, error) {
 		debug.SetMemoryLimit(limit)
 	}()
 	st, err := store.Open(p.storeOptions())
-	return st, sandboxed(err, p.cfg)
+	return st, misplaced(sandboxed(err, p.cfg), p.cfg)
 }
 
 // sandboxed adds to an error what to do where it is the unit that forbids a directory.
@@ -198,8 +200,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 		FourLetter: func(_ *cnxn.Conn, word string, arg []byte) ([]byte, bool) { return p.words.Answer(word, arg) },
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w; another server may have the port: change clientPort or clientPortAddress",
-			ErrPort, err)
+		return p.unbound(err)
 	}
 	return nil
 }

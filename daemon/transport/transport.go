@@ -93,6 +93,25 @@ type Transport struct {
 	closed   bool
 }
 
+// MasterPort is the name of the port for observers in errors.
+const MasterPort = "observer master"
+
+// PortError says that a port of this server cannot be listened on.
+type PortError struct {
+	ID   int64  // of this server
+	Port string // "quorum", "election" or MasterPort
+	Addr string // host:port
+	Err  error
+}
+
+// Error implements error.
+func (e *PortError) Error() string {
+	return fmt.Sprintf("the %s port of server.%d cannot be listened on: %v", e.Port, e.ID, e.Err)
+}
+
+// Unwrap is the reason.
+func (e *PortError) Unwrap() error { return e.Err }
+
 // Listen binds the ports of this server. Nothing is accepted before Serve.
 func Listen(o Options, h Handler) (*Transport, error) {
 	o.setDefaults()
@@ -140,7 +159,7 @@ func (t *Transport) listenAt(host string, a *ensemble.Address, master bool) erro
 	if !master {
 		return nil
 	}
-	l, err := t.listen(host, t.opts.MasterPort, "observer master")
+	l, err := t.listen(host, t.opts.MasterPort, MasterPort)
 	if err == nil {
 		t.masters = append(t.masters, l)
 	}
@@ -148,11 +167,10 @@ func (t *Transport) listenAt(host string, a *ensemble.Address, master bool) erro
 }
 
 func (t *Transport) listen(host string, port int, what string) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("the %s port of server.%d cannot be listened on: %w; correct the line server.%d, "+
-			"or set quorumListenOnAllIPs=true where the name is not this machine's own address",
-			what, t.opts.ID, err, t.opts.ID)
+		return nil, &PortError{ID: t.opts.ID, Port: what, Addr: addr, Err: err}
 	}
 	return l, nil
 }
