@@ -32,6 +32,19 @@ func refuseApache(cfg *config.Config) error {
 		store.ErrForeign, cfg.DataDir, command, cfg.File)
 }
 
+// healable adds to the error of damaged data that the other servers have what is damaged.
+func healable(err error, cfg *config.Config) error {
+	if !errors.Is(err, store.ErrDamaged) || cfg.Ensemble == nil {
+		return err
+	}
+	if !cfg.Ensemble.HasQuorum(func(id int64) bool { return id != cfg.ServerID }) {
+		return fmt.Errorf("%w; the other servers of %s have no quorum without this one, so it cannot heal from them",
+			err, cfg.File)
+	}
+	return fmt.Errorf("%w; but %s lists other servers: if they have a quorum, no backup is needed, "+
+		"starting this server moves the damage aside and heals it from them", err, cfg.File)
+}
+
 // Check opens the data of a server that is not running, reads all of it, and returns
 // the zxid up to which they are whole. With acceptLoss a damaged log is cut where the
 // damage begins, and what is behind it is moved aside.
@@ -40,7 +53,7 @@ func Check(cfg *config.Config, log logrus.FieldLogger, acceptLoss bool) (zxid pr
 		ImageDir: cfg.DataDir, LogDir: cfg.DataLogDir, Log: log, AcceptLoss: acceptLoss,
 	})
 	if err != nil {
-		return 0, misplaced(err, cfg)
+		return 0, healable(misplaced(err, cfg), cfg)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	if st.Healing() {
@@ -53,7 +66,7 @@ func Check(cfg *config.Config, log logrus.FieldLogger, acceptLoss bool) (zxid pr
 	}
 	t, err := server.Recover(st, tree.Options{Match: schemes, ExtendedTypes: cfg.ExtendedTypes}, log, nil, nil)
 	if err != nil {
-		return 0, err
+		return 0, healable(err, cfg)
 	}
 	return t.LastZxid(), nil
 }

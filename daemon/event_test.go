@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -23,6 +25,24 @@ func TestEveryMessageIsInTheCatalog(t *testing.T) {
 	}
 	if len(explained) > 0 {
 		t.Errorf("in the catalog, and nowhere else: %v", explained)
+	}
+}
+
+// TestEveryEventIsDocumented: who looks for events finds them all.
+func TestEveryEventIsDocumented(t *testing.T) {
+	for file, form := range map[string]string{"../docs/OPERATIONS.md": "`%s`", "../packaging/man/zkd.8": "%s"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, list, _ := strings.Cut(strings.ReplaceAll(string(text), `\-`, "-"), "events")
+		list, _, _ = strings.Cut(list, "Worth an alarm")
+		list, _, _ = strings.Cut(list, ".SH")
+		for event := range messages {
+			if !regexp.MustCompile(`[ \n]` + fmt.Sprintf(form, event) + `[,.]`).MatchString(list) {
+				t.Errorf("%s lacks the event %s", file, event)
+			}
+		}
 	}
 }
 

@@ -50,6 +50,23 @@ func damagedLog(t *testing.T, dir string) {
 	}
 }
 
+// TestRecoverOfAnEnsemble: the other servers have what is damaged here.
+func TestRecoverOfAnEnsemble(t *testing.T) {
+	s := newService(t)
+	damagedLog(t, s.dir)
+	if err := os.WriteFile(filepath.Join(s.dir, "myid"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := "server.1=127.0.0.1:20001:20002\nserver.2=127.0.0.1:20003:20004\n"
+	for more, want := range map[string]string{"": "it cannot heal from them",
+		"server.3=127.0.0.1:20005:20006\n": "starting this server moves the damage aside and heals it"} {
+		s.config(list + more)
+		if out, err := zkd(nil, "recover", "-c", s.file); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%v: %s, without %q", err, out, want)
+		}
+	}
+}
+
 // recoverIn runs "zkd recover". The process is killed at the change of the directory that kill
 // says, or not if it is 0; changes are those that were seen.
 func (s *service) recoverIn(kill int, args ...string) (output string, changes int, err error) {
