@@ -65,7 +65,13 @@ func run(cmd *cobra.Command, file string) error {
 }
 
 func runCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "run", Short: "Run the daemon in the foreground", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "run", Short: "Run the daemon in the foreground"}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("%w: run takes the file with -c: zkd run -c %s", config.ErrConfig, args[0])
+		}
+		return nil
+	}
 	file := cmd.Flags().StringP("config", "c", defaultFile, "configuration file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd, *file) }
 	return cmd
@@ -162,6 +168,9 @@ func reloadCommand() *cobra.Command {
 			return fmt.Errorf("%q is not the id of a process", args[0])
 		}
 		if _, err := config.LoadBeside(*file); err != nil {
+			return err
+		}
+		if err := runsFile(pid, *file); err != nil {
 			return err
 		}
 		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {

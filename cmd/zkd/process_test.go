@@ -290,6 +290,22 @@ func TestReloadCommand(t *testing.T) {
 	if n := s.note(); n["RELOADING"] != "1" { // and not twice: the wrong one was not tried
 		t.Errorf("a reload begins with %v", n)
 	}
+	pid, other := fmt.Sprint(s.cmd.Process.Pid), newService(t)
+	if out, err := zkd(nil, "reload", "-c", other.file, pid); err == nil || !strings.Contains(out, "zkd reload -c "+s.file) {
+		t.Errorf("another one's file: %v: %s", err, out)
+	}
+	sleep := exec.Command("sleep", "60")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := zkd(nil, "reload", "-c", s.file, fmt.Sprint(sleep.Process.Pid))
+	if err == nil || !strings.Contains(out, "not zkd") && !strings.Contains(out, "is not that file") {
+		t.Errorf("another program: %v: %s", err, out)
+	}
+	sleep.Process.Kill()
+	if state, err := sleep.Process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("another program ended: %v, %v", state, err)
+	}
 }
 
 func TestExitStatuses(t *testing.T) {

@@ -86,6 +86,28 @@ func TestCheckConfigTellsAll(t *testing.T) {
 	}
 }
 
+// TestFileInTheWrongPlace: the right form is named.
+func TestFileInTheWrongPlace(t *testing.T) {
+	if out, err := zkd(nil, "run", "/x/zoo.cfg"); err == nil || !strings.Contains(out, "zkd run -c /x/zoo.cfg") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := zkd(nil, "check-config", "/x/zoo.cfg"); err == nil || strings.Contains(out, "-c FILE") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestFileOf reads the command lines of daemons.
+func TestFileOf(t *testing.T) {
+	for line, want := range map[string]string{
+		"run": defaultFile, "run -c a": "a", "run -ca": "a", "--log-level debug run --config=a --log-format text": "a",
+		"a": "a", "--log-level=debug a": "a", "60 70": "", "": "", "-f": "", "reload -c a 1": "",
+	} {
+		if file, ok := fileOf(strings.Fields(line)); ok != (want != "") || ok && file != want {
+			t.Errorf("%q: %q, %v", line, file, ok)
+		}
+	}
+}
+
 // TestRestrictingIsRefused: the daemon does not start where it would let everybody in.
 func TestRestrictingIsRefused(t *testing.T) {
 	s := newService(t)
