@@ -174,15 +174,21 @@ func (e *trio) await(i int) string {
 }
 
 // leader waits until all that run serve, and returns who leads.
-func (e *trio) leader(running ...int) (leader int) {
+func (e *trio) leader(running ...int) int {
 	e.t.Helper()
-	leader = -1
-	for _, i := range running {
-		if e.await(i) == "leader" {
-			leader = i
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		leader := -1
+		for _, i := range running {
+			if e.await(i) == "leader" {
+				leader = i
+			}
+		}
+		if leader >= 0 { // none is seen if another one took over between the questions
+			return leader
 		}
 	}
-	return leader
+	e.t.Fatal("nobody leads")
+	return -1
 }
 
 // TestEnsemble has three servers elect a leader, replicate, lose the leader, and take back
