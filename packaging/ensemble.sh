@@ -70,7 +70,7 @@ while [ "$left" -gt 0 ]; do
       code=0
       wait "$pid" || code=$?
       echo "Server $i has ended, code $code: $dir/$i.log says why. Start it again: build/zkd run -c build/run/$i.cfg"
-      pids[i - 1]= left=$((left - 1))
+      pids[i - 1]='' left=$((left - 1))
     fi
   done
   sleep 0.5
