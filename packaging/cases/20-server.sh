@@ -50,7 +50,7 @@ same one "$(at one systemctl show -P NRestarts zkd)" 0 "restarts after a wrong s
 at one sh -c 'rm /etc/zkd/zoo.cfg.d/*.cfg; systemctl reset-failed zkd; systemctl start zkd'
 at one sh -c 'printf "dataDir=/var/lib/zkd-two\nclientPort=2181\n" > /etc/zkd/two.cfg'
 at one systemctl start zkd@two 2>/dev/null && fail one "two servers on a port"
-has one "another server may have the port" journalctl -u zkd@two --no-pager
+has one "another process has the port" journalctl -u zkd@two --no-pager
 at one sh -c 'systemctl stop zkd@two; systemctl reset-failed zkd@two 2>/dev/null; rm -r /etc/zkd/two.cfg /var/lib/zkd-two'
 
 say "kill -9, standstill, crash loop"
