@@ -28,11 +28,10 @@ type started struct {
 // start runs a whole server on a directory.
 func start(t *testing.T, dir string) started { return startWith(t, dir, "") }
 
-// startWith does so with some more lines of configuration.
-func startWith(t *testing.T, dir, more string) started {
+// configured is a configuration from its text, and a log that nobody reads.
+func configured(t *testing.T, text string) (*config.Config, *logrus.Logger) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "zoo.cfg")
-	text := "dataDir=" + dir + "\nclientPort=0\nclientPortAddress=127.0.0.1\ntickTime=200\nmaxSessionTimeout=30000\n4lw.commands.whitelist=*\n" + more
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +41,14 @@ func startWith(t *testing.T, dir, more string) started {
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
+	return cfg, log
+}
+
+// startWith does so with some more lines of configuration.
+func startWith(t *testing.T, dir, more string) started {
+	t.Helper()
+	text := "dataDir=" + dir + "\nclientPort=0\nclientPortAddress=127.0.0.1\ntickTime=200\nmaxSessionTimeout=30000\n4lw.commands.whitelist=*\n" + more
+	cfg, log := configured(t, text)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan string, 1), make(chan error, 1)
 	go func() { done <- Run(ctx, cfg, log, func(a []net.Addr) { ready <- a[0].String() }) }()

@@ -3,32 +3,18 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/sirupsen/logrus"
-
-	"github.com/zkd-project/zkd/daemon/config"
 )
 
 // fails starts a server that cannot start, and checks its exit code and what it says.
 func fails(t *testing.T, text string, code int, words ...string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "zoo.cfg")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	err = Run(context.Background(), cfg, log, nil)
+	cfg, log := configured(t, text)
+	err := Run(context.Background(), cfg, log, nil)
 	if ExitCode(err) != code {
 		t.Errorf("%s: exit code %d: %v", text, ExitCode(err), err)
 	}

@@ -182,8 +182,7 @@ func (s *setup) lines() (string, error) {
 	}
 	if !own {
 		return "", fmt.Errorf("--id %d: the servers are only %s; add --server %[1]d=HOST with this machine's host, "+
-			"here "+
-			"and on the others", s.id, strings.Join(s.servers, " "))
+			"here and on the others", s.id, strings.Join(s.servers, " "))
 	}
 	fmt.Fprintf(&b, "clientPortAddress=%s\n", s.address)
 	return b.String(), nil

@@ -65,12 +65,8 @@ func (c *Config) checkWords(l *loader) {
 		if word == "*" || slices.Contains(Words, word) {
 			continue
 		}
-		near := nearest(word, slices.Values(Words))
-		if near != "" {
-			near = "; did you mean " + near + "?"
-		}
-		c.Warnings = append(c.Warnings,
-			fmt.Sprintf("%s: %s: %s is not a four-letter word; it has no effect%s", l.source[key], key, word, near))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %s: %s is not a four-letter word; it has no effect%s",
+			l.source[key], key, word, meant(nearest(word, slices.Values(Words)))))
 	}
 }
 

@@ -47,11 +47,8 @@ func (l *loader) unknownVariable(name string, rows map[string]bool) {
 	for _, n := range numberedKeys {
 		rows[EnvName(n.name)] = true
 	}
-	near := nearest(name, maps.Keys(rows))
-	if near != "" {
-		near = "; did you mean " + near + "?"
-	}
-	l.warn("environment variable %s is not a setting that zkd knows; it has no effect%s", name, near)
+	l.warn("environment variable %s is not a setting that zkd knows; it has no effect%s",
+		name, meant(nearest(name, maps.Keys(rows))))
 }
 
 // fromEnv is the source of what a variable sets.

@@ -139,6 +139,14 @@ func nearest(key string, names iter.Seq[string]) string {
 	return best
 }
 
+// meant asks at the end of a warning whether a name was meant, if there is one.
+func meant(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "; did you mean " + name + "?"
+}
+
 // editDistance counts the insertions, deletions and replacements that turn a into b; it
 // gives up above most.
 func editDistance(a, b string, most int) int {

@@ -232,10 +232,7 @@ func (l *loader) stranger(e entry) {
 		l.warn("%s:%d: %s has no effect: what follows %s. has to be a number; did you mean %s.1 or such?",
 			e.file, e.line, e.key, kind, kind)
 	default:
-		near := l.nearest(e.key)
-		if near != "" {
-			near = "; did you mean " + near + "?"
-		}
+		near := meant(l.nearest(e.key))
 		if e.value == "" {
 			near = ", and it has no value" + near
 		}

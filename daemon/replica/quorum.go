@@ -321,10 +321,7 @@ func (r *Replica) stopServing(now Now) {
 	r.sessions.become(now, true)
 	for _, c := range r.conns {
 		switch {
-		case c == nil:
-		case c.phase == phaseLast: // what it waits for would not be sent on again
-			r.abort(c)
-		case !c.Open():
+		case c == nil || !c.Open(): // one that takes no more input is closed when there is a leader
 		case c.phase == phaseOpening && !q.leads && c.hello != nil && (!c.returns() || c.requests.len() == 0):
 			r.holdAgain(now, c)
 		case c.phase == phaseOpening || q.leads && c.inFlight():

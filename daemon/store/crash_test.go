@@ -52,33 +52,38 @@ func crashOptions(f *crashFS) Options {
 	}
 }
 
+// endsBetween opens what a crash left: the image must be at least where it is known to have been, and
+// the log must go on behind it without a hole, to an end from low to high.
+func endsBetween(o Options, low, high, image int64) error {
+	s, err := Open(o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	next := s.ImageZxid() + 1
+	if next <= proto.Zxid(image) {
+		return fmt.Errorf("the image is at %v, but was at %v", next-1, image)
+	}
+	err = s.Replay(s.ImageZxid(), func(z proto.Zxid, txn []byte) error {
+		if z != next || string(txn) != string(txnOf(z, 300)) {
+			return fmt.Errorf("%v instead of %v", z, next)
+		}
+		next++
+		return nil
+	})
+	if last := int64(next - 1); err == nil && (last < low || last > high) {
+		err = fmt.Errorf("the log ends at %d, not between %d and %d", last, low, high)
+	}
+	return errors.Join(err, checkImage(s))
+}
+
 // TestCrashesLoseNothing appends and writes images while the machine crashes all the time.
 func TestCrashesLoseNothing(t *testing.T) {
 	for seed := range uint64(2) {
 		f := newCrashFS()
 		var acked, asked, imaged atomic.Int64
 		crashes(t, f, seed, func(left *crashFS) error {
-			low, high, image := acked.Load(), asked.Load(), imaged.Load()
-			s, err := Open(crashOptions(left))
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			next := s.ImageZxid() + 1
-			if next <= proto.Zxid(image) {
-				return fmt.Errorf("the image is at %v, but was at %v", next-1, image)
-			}
-			err = s.Replay(s.ImageZxid(), func(z proto.Zxid, txn []byte) error {
-				if z != next || string(txn) != string(txnOf(z, 300)) {
-					return fmt.Errorf("%v instead of %v", z, next)
-				}
-				next++
-				return nil
-			})
-			if last := int64(next - 1); err == nil && (last < low || last > high) {
-				err = fmt.Errorf("the log ends at %d, but %d was acknowledged of %d", last, low, high)
-			}
-			return errors.Join(err, checkImage(s))
+			return endsBetween(crashOptions(left), acked.Load(), asked.Load(), imaged.Load())
 		})
 		o := crashOptions(f)
 		s, err := Open(o)

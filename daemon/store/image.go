@@ -200,16 +200,19 @@ type ImageBatch struct {
 
 // NewImageBatch makes an empty batch.
 func (s *Store) NewImageBatch() *ImageBatch {
-	b := new(ImageBatch)
-	b.Reserve(0)
-	return b
+	return &ImageBatch{b: makeBatch(0)}
+}
+
+// makeBatch makes a batch that doubles when it is full, as LevelDB's own do up to some size only.
+func makeBatch(bytes int) leveldb.Batch {
+	return *leveldb.MakeBatchWithConfig(&leveldb.BatchConfig{InitialCapacity: bytes, GrowLimit: math.MaxInt32})
 }
 
 // Reserve makes room in an empty batch, so that it need not be copied while it grows. Copying a
 // large one holds up the collector, and with it everybody else.
 func (b *ImageBatch) Reserve(bytes int) {
-	if b.Len() == 0 && (bytes == 0 || cap(b.b.Dump()) < bytes) {
-		b.b = *leveldb.MakeBatchWithConfig(&leveldb.BatchConfig{InitialCapacity: bytes, GrowLimit: math.MaxInt32})
+	if b.Len() == 0 && cap(b.b.Dump()) < bytes {
+		b.b = makeBatch(bytes)
 	}
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -20,29 +19,9 @@ func TestCrashesWithoutSync(t *testing.T) {
 		f := newCrashFS()
 		var asked, imaged, ended atomic.Int64
 		crashes(t, f, seed, func(left *crashFS) error {
-			low, high, image := ended.Load(), asked.Load(), imaged.Load()
 			o := crashOptions(left)
 			o.NoSync = seed%2 == 0 // the next start may have another configuration
-			s, err := Open(o)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			next := s.ImageZxid() + 1
-			if next <= proto.Zxid(image) {
-				return fmt.Errorf("the image is at %v, but was at %v", next-1, image)
-			}
-			err = s.Replay(s.ImageZxid(), func(z proto.Zxid, txn []byte) error {
-				if z != next || string(txn) != string(txnOf(z, 300)) {
-					return fmt.Errorf("%v instead of %v", z, next)
-				}
-				next++
-				return nil
-			})
-			if last := int64(next - 1); err == nil && (last < low || last > high) {
-				err = fmt.Errorf("the log ends at %d, not between %d and %d", last, low, high)
-			}
-			return errors.Join(err, checkImage(s))
+			return endsBetween(o, ended.Load(), asked.Load(), imaged.Load())
 		})
 		z := proto.Zxid(1)
 		for range 2 { // the second time a log is there that ends somewhere

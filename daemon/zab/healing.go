@@ -55,9 +55,7 @@ func (p *Peer) hushed(n *proto.Notification) {
 func (p *Peer) heal() bool {
 	f := p.following
 	if p.role == proto.Observing && p.cfg.Ensemble.Votes(p.cfg.ID) {
-		p.hangUp(f.link, "it comes back as a follower")
-		p.follow(proto.Following, f.leader)
-		p.following.rejoins = f.epoch
+		p.rejoin(f.epoch, "it comes back as a follower")
 		return false
 	}
 	p.onDisk(p.write(Write{Kind: WriteHealed}), func() {

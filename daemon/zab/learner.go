@@ -192,10 +192,14 @@ func (p *Peer) again(reason string) {
 		p.leave(reason)
 		return
 	}
-	f := p.following
-	p.hangUp(f.link, reason)
-	p.follow(proto.Following, f.leader)
-	p.following.rejoins = f.rejoins
+	p.rejoin(p.following.rejoins, reason)
+}
+
+// rejoin follows the same leader anew; rejoins is the epoch that it has to be in, 0 for any.
+func (p *Peer) rejoin(rejoins int64, reason string) {
+	p.hangUp(p.following.link, reason)
+	p.follow(proto.Following, p.following.leader)
+	p.following.rejoins = rejoins
 }
 
 // Snap takes a snapshot from the leader, which replaces everything once it is on disk.
