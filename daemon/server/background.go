@@ -2,7 +2,6 @@ package server
 
 import (
 	"runtime"
-	"sync"
 	"syscall"
 )
 
@@ -19,15 +18,4 @@ func inBackground(f func() error) error {
 		done <- f()
 	}()
 	return <-done
-}
-
-// togetherBehind calls its arguments in parallel, all of them in the background.
-func togetherBehind(parts ...func()) {
-	var wg sync.WaitGroup
-	for _, part := range parts {
-		wg.Go(func() {
-			_ = inBackground(func() error { part(); return nil })
-		})
-	}
-	wg.Wait()
 }

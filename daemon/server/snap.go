@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -126,15 +125,7 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 	image, at := from.image, from.at
 	l := tree.NewLoader(s.opts.Tree)
-	l.Together = togetherBehind
-	var mu sync.Mutex
-	put := s.unlessGone(from.gone, l.Put)
-	err := image.Read(loadWorkers, inBackground, func(key, value []byte) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return put(key, value)
-	})
-	if err != nil {
+	if err := image.Read(s.unlessGone(from.gone, l.Put)); err != nil {
 		return nil, err
 	}
 	t, err := l.Finish()

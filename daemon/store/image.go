@@ -140,27 +140,18 @@ func (s *Store) initImage() error {
 // LoadImage calls f for every record of the image, in parallel from workers goroutines,
 // each with a range of its own. key and value are good during the call.
 func (s *Store) LoadImage(workers int, f func(key, value []byte) error) error {
-	here := func(f func() error) error { return f() }
-	return s.hintImage(readAll(s.image.db, s.imageDir(), workers, here, f))
-}
-
-// readAll calls f for every record. Each of its workers runs in a call of in.
-func readAll(
-	db leveldb.Reader, dir string, workers int, in func(func() error) error, f func(key, value []byte) error,
-) error {
+	db, dir := s.image.db, s.imageDir()
 	bounds, err := imageBounds(db, dir, workers)
 	if err != nil {
-		return err
+		return s.hintImage(err)
 	}
 	errs := make([]error, len(bounds)-1)
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() {
-			errs[i] = in(func() error { return readRange(db, dir, bounds[i], bounds[i+1], f) })
-		})
+		wg.Go(func() { errs[i] = readRange(db, dir, bounds[i], bounds[i+1], f) })
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return s.hintImage(errors.Join(errs...))
 }
 
 // imageBounds cuts the records into ranges of roughly the same size. Znodes are the many;

@@ -41,10 +41,9 @@ func (s *Store) SnapshotImage() (*Snapshot, error) {
 // Release lets go of the snapshot.
 func (n *Snapshot) Release() { n.snap.Release() }
 
-// Read calls f for every record, in parallel from workers goroutines, each in a call of in. key
-// and value are good during the call.
-func (n *Snapshot) Read(workers int, in func(func() error) error, f func(key, value []byte) error) error {
-	err := readAll(n.snap, n.dir, workers, in, f)
+// Read calls f for every record. key and value are good during the call.
+func (n *Snapshot) Read(f func(key, value []byte) error) error {
+	err := readRange(n.snap, n.dir, []byte{keyRecord}, []byte{keyRecord + 1}, f)
 	if errors.Is(err, leveldb.ErrClosed) || errors.Is(err, leveldb.ErrSnapshotReleased) {
 		return ErrReplaced
 	}

@@ -19,8 +19,7 @@ func TestSnapshotOfAReplacedImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(n *Snapshot) (records int, err error) {
-		here := func(f func() error) error { return f() }
-		err = n.Read(1, here, func(_, _ []byte) error { records++; return nil })
+		err = n.Read(func(_, _ []byte) error { records++; return nil })
 		return records, err
 	}
 	n, err := s.SnapshotImage()
