@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A server without anything joins an ensemble of zkd, and one of Debian's Java ZooKeeper: how
-# long until it serves, and what the leader's clients notice meanwhile. NODES, RATE and ROUNDS may
+# long until it serves, and what the leader's clients notice meanwhile. NODES, RATE, ROUNDS and KINDS may
 # be set. Needs what daemon/interop/run.sh installs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -34,7 +34,7 @@ until_mode() { # port, mode
 stop() { [ ${#pids[@]} = 0 ] || { kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; }; pids=(); }
 trap stop EXIT
 for _ in $(seq "$rounds"); do
-  for s in java zkd; do
+  for s in ${KINDS:-java zkd}; do
     port=$([ $s = java ] && echo 23500 || echo 24500)
     rm -rf "${dir:?}/$s"
     start $s "$port" 1; start $s "$port" 2

@@ -32,6 +32,8 @@ type imageWriter struct {
 	clean time.Time   // when nothing was missing the last time
 	slice int         // records that are drained at a time
 	full  atomic.Bool // the last write found the disk full
+
+	arrivals arrivals
 }
 
 // writeImages is the image writer goroutine. When it ends the image holds everything that
@@ -205,12 +207,18 @@ func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
 	w := &s.image
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n, err := s.log.store.Install()
-	if err != nil {
-		return err
-	}
 	b := w.store.NewImageBatch()
-	t.CutWhole(b)
+	n := w.arrivals.take(t)
+	if n != nil {
+		t.CutRest(b)
+	} else {
+		var err error
+		if n, err = s.log.store.Install(); err != nil {
+			return err
+		}
+		t.CutWhole(b)
+	}
+	var err error
 	for done := false; !done && err == nil; {
 		done = t.Drain(installSlice)
 		err = n.Write(b)

@@ -140,6 +140,7 @@ func (s *Server) stop() {
 	s.opts.Progress()
 	close(s.stopped)
 	s.running.Wait()
+	s.image.arrivals.take(nil)
 	s.senders.Wait()
 }
 

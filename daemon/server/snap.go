@@ -35,7 +35,18 @@ func (s *Server) bulk(b zab.Bulk, gone <-chan struct{}) func(w io.Writer) error 
 	from := snapshot{at: s.opts.Replica.Tree().LastZxid(), gone: gone}
 	var failed error
 	from.image, failed = s.opts.Store.SnapshotImage()
+	sent := make(chan struct{})
+	if failed == nil {
+		s.senders.Go(func() { // the link may end before the bulk's turn comes
+			select {
+			case <-sent:
+			case <-gone:
+			}
+			from.image.Release()
+		})
+	}
 	return func(w io.Writer) error {
+		defer close(sent)
 		return inBackground(func() error { return s.sendBulk(w, b, from, failed) })
 	}
 }
@@ -43,11 +54,8 @@ func (s *Server) bulk(b zab.Bulk, gone <-chan struct{}) func(w io.Writer) error 
 // sendBulk writes a bulk, from the image as it was when the bulk was asked for, unless making
 // it has failed.
 func (s *Server) sendBulk(w io.Writer, b zab.Bulk, from snapshot, failed error) error {
-	if failed == nil {
-		defer from.image.Release()
-	}
 	if b.Kind == zab.BulkLog {
-		done, err := s.sendLog(w, b)
+		done, err := s.sendLog(w, b, from.gone)
 		if done {
 			s.count.diffs.Add(1)
 		}
@@ -59,36 +67,46 @@ func (s *Server) sendBulk(w io.Writer, b zab.Bulk, from snapshot, failed error) 
 	if failed != nil {
 		return failed
 	}
-	return s.sendSnap(w, from, b.Zxid)
+	return s.sendSnap(w, from, b)
 }
 
 // sendLog sends history from the log. done is false, and nothing was sent, if the log does
 // not reach back so far, or so much is missing that a snapshot is shorter.
-func (s *Server) sendLog(w io.Writer, b zab.Bulk) (done bool, err error) {
+func (s *Server) sendLog(w io.Writer, b zab.Bulk, gone <-chan struct{}) (done bool, err error) {
 	if !s.opts.Store.HasLogged(b.After) {
 		return false, nil
 	}
-	buf := proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil)
-	sent := false
-	err = s.opts.Store.ReadLog(b.After, b.Zxid, func(zxid proto.Zxid, txn []byte) error {
+	sent, err := s.sendHistory(w, proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil), b.After, b.Zxid, gone)
+	if !sent && errors.Is(err, store.ErrLogTrimmed) {
+		return false, nil
+	}
+	return true, err
+}
+
+// sendHistory sends a packet and what the log holds in (after, upTo], as soon as it does.
+func (s *Server) sendHistory(
+	w io.Writer, first []byte, after, upTo proto.Zxid, gone <-chan struct{},
+) (sent bool, err error) {
+	if err := s.awaitLog(upTo, gone); err != nil {
+		return false, err
+	}
+	buf := first
+	err = s.opts.Store.ReadLog(after, upTo, func(zxid proto.Zxid, txn []byte) error {
 		buf = proto.AppendPacket(buf, proto.PacketProposal, zxid, txn)
 		buf = proto.AppendPacket(buf, proto.PacketCommit, zxid, nil)
 		_, err := w.Write(buf)
 		buf, sent = buf[:0], true
 		return err
 	})
-	if err == nil && !sent {
+	if err == nil && len(buf) > 0 {
 		_, err = w.Write(buf)
 	}
-	if err != nil && !sent && errors.Is(err, store.ErrLogTrimmed) {
-		return false, nil
-	}
-	return true, err
+	return sent, err
 }
 
-// sendSnap sends the tree as it was at a zxid, made from the image and the log behind it,
-// so that the server goes on meanwhile.
-func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
+// sendSnap sends a tree to one who needs everything: the image as it was when it was asked for, and
+// the history behind it. So the server goes on meanwhile, and needs little memory for it.
+func (s *Server) sendSnap(w io.Writer, from snapshot, b zab.Bulk) error {
 	select {
 	case s.quorum.trees <- struct{}{}:
 		defer func() { <-s.quorum.trees }()
@@ -101,6 +119,53 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 	}
 	s.count.snaps.Add(1)
 	start := time.Now()
+	base, err := from.image.Zxid()
+	if err != nil {
+		return err
+	}
+	if base == 0 || b.After > base {
+		base, err = b.Zxid, s.sendTree(w, from, b.Zxid)
+	} else {
+		err = s.sendImage(w, from, base)
+	}
+	s.opts.Log.WithFields(logrus.Fields{"zxid": base, "ms": time.Since(start).Milliseconds()}).
+		Info("Sent a snapshot to a learner")
+	return err
+}
+
+// sendImage sends an image, as it is, and the history behind it.
+func (s *Server) sendImage(w io.Writer, from snapshot, base proto.Zxid) error {
+	put := func(b []byte) error {
+		if err := s.cancelled(from.gone); err != nil {
+			return err
+		}
+		_, err := w.Write(b)
+		return err
+	}
+	err := put(proto.AppendPacket(nil, proto.PacketSnap, base, nil))
+	if err == nil {
+		err = tree.WriteImageBody(imageSource{from.image}, put)
+	}
+	if err == nil {
+		err = put(zkfile.AppendSignature(nil))
+	}
+	if err == nil && base < from.at {
+		_, err = s.sendHistory(w, nil, base, from.at, from.gone)
+	}
+	return err
+}
+
+// imageSource is a snapshot of an image.
+type imageSource struct{ *store.Snapshot }
+
+// Read implements tree.ImageSource.
+func (i imageSource) Read(kind byte, f func(key, value []byte) error) error {
+	return i.ReadKind(kind, f)
+}
+
+// sendTree sends the tree as it was at a zxid, made from the image and the log behind it. It is for those
+// who must not be given an earlier one: a server of Apache's takes up what its own log holds beyond it.
+func (s *Server) sendTree(w io.Writer, from snapshot, zxid proto.Zxid) error {
 	t, err := s.treeAt(from)
 	if err != nil {
 		return err
@@ -115,9 +180,19 @@ func (s *Server) sendSnap(w io.Writer, from snapshot, zxid proto.Zxid) error {
 	if err == nil {
 		_, err = w.Write(zkfile.AppendSignature(nil))
 	}
-	s.opts.Log.WithFields(logrus.Fields{"zxid": zxid, "ms": time.Since(start).Milliseconds()}).
-		Info("Sent a snapshot to a learner")
 	return err
+}
+
+// awaitLog waits until this server's log holds everything up to a zxid: others may have committed it
+// before.
+func (s *Server) awaitLog(at proto.Zxid, gone <-chan struct{}) error {
+	for s.opts.Store.Status().LastLogged < at {
+		if err := s.cancelled(gone); err != nil {
+			return err
+		}
+		time.Sleep(slicePause)
+	}
+	return nil
 }
 
 // treeAt makes a tree of its own that holds what was committed at a zxid, unless the server ends
@@ -128,19 +203,20 @@ func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 	if err := image.Read(s.unlessGone(from.gone, l.Put)); err != nil {
 		return nil, err
 	}
+	base, err := image.Zxid()
+	if err != nil {
+		return nil, err
+	}
 	t, err := l.Finish()
-	if err != nil || image.Zxid >= at {
+	if err != nil || base >= at {
 		return t, err
 	}
-	for s.opts.Store.Status().LastLogged < at { // committed by others, and on its way to this disk
-		if err := s.cancelled(from.gone); err != nil {
-			return nil, err
-		}
-		time.Sleep(slicePause)
+	if err := s.awaitLog(at, from.gone); err != nil {
+		return nil, err
 	}
 	var txn proto.Txn
 	var res tree.Result
-	err = s.opts.Store.ReadLog(image.Zxid, at, func(_ proto.Zxid, b []byte) error {
+	err = s.opts.Store.ReadLog(base, at, func(_ proto.Zxid, b []byte) error {
 		if err := txn.Decode(b); err != nil {
 			return err
 		}
@@ -198,10 +274,8 @@ func (r received) Znode(z *zkfile.Znode) error {
 	})
 }
 
-// readSnap reads the body behind a SNAP packet.
-func (s *Server) readSnap(r *bufio.Reader, zxid proto.Zxid) (*tree.Tree, error) {
-	start := time.Now()
-	b := tree.NewBodyLoader(s.opts.Tree, nil)
+// finishSnap reads a body, and makes a tree of it.
+func finishSnap(r *bufio.Reader, b *tree.BodyLoader, zxid proto.Zxid) (*tree.Tree, error) {
 	if err := zkfile.ReadBody(r, received{b}); err != nil {
 		return nil, err
 	}
@@ -211,6 +285,20 @@ func (s *Server) readSnap(r *bufio.Reader, zxid proto.Zxid) (*tree.Tree, error) 
 	t, err := b.Finish(zxid)
 	if err != nil {
 		return nil, fmt.Errorf("it does not make a tree: %w", err)
+	}
+	return t, nil
+}
+
+// readSnap reads the body behind a SNAP packet. The image for it is written meanwhile.
+func (s *Server) readSnap(r *bufio.Reader, zxid proto.Zxid) (*tree.Tree, error) {
+	start := time.Now()
+	b := tree.NewBodyLoader(s.opts.Tree, nil)
+	a := s.image.arrivals.begin(s.log.store, s.image.store)
+	b.Znodes = a
+	t, err := finishSnap(r, b, zxid)
+	a.end(t)
+	if err != nil {
+		return nil, err
 	}
 	s.opts.Log.WithFields(logrus.Fields{
 		"zxid": zxid, "znodes": t.Counts().Znodes, "ms": time.Since(start).Milliseconds(),

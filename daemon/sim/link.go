@@ -244,33 +244,50 @@ func (e *end) inspectLeader(p *proto.Packet) {
 	}
 }
 
-// bulk sends a snapshot or logged history.
+// bulk sends a snapshot or logged history. Where the log does not hold all that was committed yet,
+// a server waits; here the tree takes its place.
 func (e *end) bulk(b zab.Bulk) {
 	s := e.s
 	if b.Kind == zab.BulkLog {
-		if i, ok := s.disk.find(b.After); ok {
-			out := proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil)
-			for _, l := range s.disk.log[i:] {
-				if l.zxid <= b.Zxid {
-					out = proto.AppendPacket(out, proto.PacketProposal, l.zxid, l.txn)
-					out = proto.AppendPacket(out, proto.PacketCommit, l.zxid, nil)
-				}
-			}
-			e.send(out)
+		if i, ok := s.disk.find(b.After); ok && s.disk.last() >= b.Zxid {
+			e.history(proto.AppendPacket(nil, proto.PacketDiff, b.Zxid, nil), i, b.Zxid)
 			return
 		}
 		b.Zxid = s.r.Tree().LastZxid()
 	}
 	e.w.report.Snaps++
+	base, at := s.disk.zxid, s.r.Tree().LastZxid()
+	if i, ok := s.disk.find(base); ok && s.disk.undo == nil && b.After <= base && s.disk.last() >= at {
+		e.snap(maps.Clone(s.disk.image), base)
+		e.history(nil, i, at)
+		return
+	}
 	if s.disk.undo == nil {
 		s.disk.undo = make(map[string][]byte)
 	}
 	drain(s.r.Tree(), &s.disk)
-	image := maps.Clone(s.disk.image)
+	e.snap(maps.Clone(s.disk.image), b.Zxid)
+}
+
+// history sends a packet and what the log holds from an entry on, up to a zxid.
+func (e *end) history(out []byte, i int, upTo proto.Zxid) {
+	for _, l := range e.s.disk.log[i:] {
+		if l.zxid <= upTo {
+			out = proto.AppendPacket(out, proto.PacketProposal, l.zxid, l.txn)
+			out = proto.AppendPacket(out, proto.PacketCommit, l.zxid, nil)
+		}
+	}
+	if len(out) > 0 {
+		e.send(out)
+	}
+}
+
+// snap sends an image as the state at a zxid.
+func (e *end) snap(image map[string][]byte, zxid proto.Zxid) {
 	e.deliver(func(p *end) {
 		t := load(image)
-		t.Advance(b.Zxid)
+		t.Advance(zxid)
 		e.w.installs[t] = maps.Clone(image)
-		p.s.r.Snap(p.s.clock(), p.link, t, b.Zxid)
+		p.s.r.Snap(p.s.clock(), p.link, t, zxid)
 	})
 }

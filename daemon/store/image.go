@@ -219,6 +219,9 @@ func (b *ImageBatch) Delete(key []byte) {
 	b.b.Delete(b.key)
 }
 
+// Reset empties the batch.
+func (b *ImageBatch) Reset() { b.b.Reset() }
+
 // Len is the number of records.
 func (b *ImageBatch) Len() int { return b.b.Len() }
 

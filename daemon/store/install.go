@@ -27,8 +27,9 @@ type Installation struct {
 
 func (s *Store) newImageDir() string { return filepath.Join(s.opt.ImageDir, "image-new") }
 
-// Install begins a new image, which replaces the old one and the whole log at Commit. No
-// other method that writes may run from here to Commit or Abort.
+// Install begins a new image, which replaces the old one and the whole log at Commit. Until then
+// both may be written. There must be one installation at a time, and no other method that writes
+// may run during Commit.
 func (s *Store) Install() (*Installation, error) {
 	if err := s.fail.get(); err != nil {
 		return nil, err

@@ -432,9 +432,12 @@ func (p *preparation) discard(s *Store) {
 	}
 }
 
-// trim deletes old segments that the image makes superfluous, but keeps KeepBytes.
+// trim deletes old segments that the image and its snapshots make superfluous, but keeps KeepBytes.
 func (s *Store) trim(image proto.Zxid) {
 	s.mu.Lock()
+	for _, zxid := range s.held {
+		image = min(image, zxid)
+	}
 	var kept int64
 	cut := len(s.old)
 	for cut > 0 && kept < s.opt.KeepBytes {

@@ -6,44 +6,95 @@ import (
 	"fmt"
 
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
 // Snapshot is the image as it was at some moment, whatever is written afterwards.
 type Snapshot struct {
-	Zxid proto.Zxid
-	dir  string
+	s    *Store
 	snap *leveldb.Snapshot
 }
 
-// SnapshotImage takes a snapshot of the image. It takes no time, whatever the image holds,
-// and should be released.
+// SnapshotImage takes a snapshot of the image. It reads nothing and so takes no time, whatever the
+// image holds. Until the snapshot is released, the log behind it is kept.
 func (s *Store) SnapshotImage() (*Snapshot, error) {
+	n := &Snapshot{s: s}
 	s.mu.Lock()
 	m := s.image
+	if m != nil && m.db != nil {
+		if s.held == nil {
+			s.held = make(map[*Snapshot]proto.Zxid)
+		}
+		s.held[n] = s.status.ImageZxid
+	}
 	s.mu.Unlock()
 	if m == nil || m.db == nil {
 		return nil, ErrReplaced
 	}
-	snap, err := m.db.GetSnapshot()
-	if err != nil {
+	var err error
+	if n.snap, err = m.db.GetSnapshot(); err != nil {
+		n.letLogGo()
 		return nil, damaged(s.imageDir(), err)
 	}
-	z, err := snap.Get([]byte{keyZxid}, nil)
-	if err != nil || len(z) != 8 {
-		snap.Release()
-		return nil, fmt.Errorf("%w: %s does not tell its zxid", ErrDamaged, s.imageDir())
-	}
-	return &Snapshot{proto.Zxid(binary.BigEndian.Uint64(z)), s.imageDir(), snap}, nil
+	return n, nil
 }
 
-// Release lets go of the snapshot.
-func (n *Snapshot) Release() { n.snap.Release() }
+// Zxid is the position in history at which the image was.
+func (n *Snapshot) Zxid() (proto.Zxid, error) {
+	z, err := n.snap.Get([]byte{keyZxid}, nil)
+	if err == nil && len(z) != 8 {
+		err = leveldb.ErrNotFound
+	}
+	switch {
+	case errors.Is(err, leveldb.ErrNotFound):
+		return 0, fmt.Errorf("%w: %s does not tell its zxid", ErrDamaged, n.s.imageDir())
+	case err != nil:
+		return 0, replaced(damaged(n.s.imageDir(), err))
+	}
+	return proto.Zxid(binary.BigEndian.Uint64(z)), nil
+}
+
+// Release lets go of the snapshot. It may be called again, and while the snapshot is being read.
+func (n *Snapshot) Release() {
+	n.snap.Release()
+	n.letLogGo()
+}
+
+func (n *Snapshot) letLogGo() {
+	n.s.mu.Lock()
+	defer n.s.mu.Unlock()
+	delete(n.s.held, n)
+}
 
 // Read calls f for every record. key and value are good during the call.
 func (n *Snapshot) Read(f func(key, value []byte) error) error {
-	err := readRange(n.snap, n.dir, []byte{keyRecord}, []byte{keyRecord + 1}, f)
+	return n.read([]byte{keyRecord}, f)
+}
+
+// ReadKind calls f for every record whose key begins with a byte, in the order of the keys. key and
+// value are good during the call.
+func (n *Snapshot) ReadKind(kind byte, f func(key, value []byte) error) error {
+	return n.read([]byte{keyRecord, kind}, f)
+}
+
+func (n *Snapshot) read(prefix []byte, f func(key, value []byte) error) error {
+	r := util.BytesPrefix(prefix)
+	return replaced(readRange(n.snap, n.s.imageDir(), r.Start, r.Limit, f))
+}
+
+// Get is the value of a record, or nil if there is none.
+func (n *Snapshot) Get(key []byte) ([]byte, error) {
+	v, err := n.snap.Get(append([]byte{keyRecord}, key...), nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, nil
+	}
+	return v, replaced(damaged(n.s.imageDir(), err))
+}
+
+// replaced is err, or ErrReplaced where the image was closed.
+func replaced(err error) error {
 	if errors.Is(err, leveldb.ErrClosed) || errors.Is(err, leveldb.ErrSnapshotReleased) {
 		return ErrReplaced
 	}

@@ -105,6 +105,7 @@ type Store struct {
 	newest *segment   // cur, for those who read the log meanwhile
 	status Status
 	meters Meters
+	held   map[*Snapshot]proto.Zxid // what the log is kept for, beyond which it may be wanted
 }
 
 // oldSegment is a segment that is only read.

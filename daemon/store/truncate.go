@@ -210,6 +210,8 @@ func (s *Store) trimmed(o oldSegment) bool {
 	return o.dir != "" && !slices.ContainsFunc(s.old, func(k oldSegment) bool { return k.seq == o.seq })
 }
 
+var errNever = errors.New("store: not in the log")
+
 // HasLogged says whether the log holds a txn, so that everything behind it can be read.
 func (s *Store) HasLogged(zxid proto.Zxid) bool {
 	has, at := false, zxid
@@ -223,6 +225,9 @@ func (s *Store) HasLogged(zxid proto.Zxid) bool {
 			}
 			has = has && g.prev.zxid <= at // what was damaged may have left a gap
 			if at = max(at, min(g.last, o.limit)); g.first > zxid {
+				if !has { // nor will it
+					return errNever
+				}
 				return nil
 			}
 			return g.each(func(z proto.Zxid, _ []byte) error {

@@ -36,6 +36,7 @@ func (t *Tree) WriteBody(flush func(b []byte) error) error {
 		}
 	}
 	var path []byte
+	var z full
 	for stack := []nodeID{root}; len(stack) > 0; {
 		id := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -44,7 +45,8 @@ func (t *Tree) WriteBody(flush func(b []byte) error) error {
 		if id == root {
 			path = path[:0]
 		}
-		b = t.appendBodyNode(b, n, path)
+		t.load(n, &z)
+		b = appendBodyNode(b, path, n, &z, n.size&flagNull != 0)
 		for c := t.family(n).first; c != none; c = t.nodes.at(c).next {
 			stack = append(stack, c)
 		}
@@ -58,17 +60,13 @@ func (t *Tree) WriteBody(flush func(b []byte) error) error {
 	return flush(jute.AppendString(b, "/"))
 }
 
-func (t *Tree) appendBodyNode(b []byte, n *node, path []byte) []byte {
-	var z full
-	t.load(n, &z)
-	b = jute.AppendBuffer(b, path)
-	if len(path) == 0 {
-		b = jute.AppendInt(b[:len(b)-4], 0)
-	}
-	if data := t.dataOf(n); data == nil {
+// appendBodyNode appends a znode; the root has the path "". null says that the data is null.
+func appendBodyNode(b, path []byte, n *node, z *full, null bool) []byte {
+	b = append(jute.AppendInt(b, int32(len(path))), path...)
+	if null {
 		b = jute.AppendInt(b, -1)
 	} else {
-		b = append(jute.AppendInt(b, int32(len(data))), data...)
+		b = append(jute.AppendInt(b, int32(len(z.data))), z.data...)
 	}
 	b = jute.AppendLong(b, int64(n.acl)+1)
 	for _, v := range [...]int64{int64(n.czxid), int64(z.mzxid), int64(n.ctime), int64(z.mtime)} {
@@ -91,10 +89,14 @@ type StatPersisted struct {
 
 // BodyLoader builds a tree from the parts of a snapshot's body.
 type BodyLoader struct {
+	// Znodes, if set, takes the znodes' records as they come, so that an image can be written
+	// meanwhile. Tree.CutRest gives what belongs to them.
+	Znodes DeltaSink
+
 	l     *Loader
 	acls  map[int64]ACLID
 	known map[string]ACLID
-	above []ancestor // of the last znode, and itself
+	above []ancestor // of the last znode, and itself, or some of them
 	next  nodeID
 	buf   []byte
 }
@@ -165,15 +167,10 @@ func (b *BodyLoader) Znode(path, data []byte, acl int64, s *StatPersisted) error
 	case cut < 0 || cut == len(path)-1 || b.next == root:
 		return fmt.Errorf("%w: a znode has the path %q", ErrImage, path)
 	default:
+		if parent, err = b.parentOf(path[:cut]); err != nil {
+			return err
+		}
 		name = path[cut+1:]
-		for len(b.above) > 1 && !bytes.Equal(b.above[len(b.above)-1].path, path[:cut]) {
-			b.above = b.above[:len(b.above)-1]
-		}
-		top := b.above[len(b.above)-1]
-		if !bytes.Equal(top.path, path[:cut]) {
-			return fmt.Errorf("%w: %q comes without its parent before it", ErrImage, path)
-		}
-		parent = top.id
 	}
 	r := record{
 		history: history{
@@ -183,12 +180,48 @@ func (b *BodyLoader) Znode(path, data []byte, acl int64, s *StatPersisted) error
 	}
 	r.parent, r.czxid, r.ctime, r.acl = parent, s.Czxid, s.Ctime, aclID
 	b.buf = r.append(b.buf[:0], data == nil)
-	if err := b.put(keyNode, binary.BigEndian.AppendUint32(nil, uint32(b.next)), b.buf); err != nil {
+	key := keyOfNode(b.next)
+	if err := b.l.Put(key[:], b.buf); err != nil {
 		return err
 	}
-	b.above = append(b.above, ancestor{bytes.Clone(path), b.next})
+	if b.Znodes != nil {
+		b.Znodes.Put(key[:], b.buf)
+	}
+	b.push(path, b.next)
 	b.next++
-	return nil
+	return b.l.link(b.next - 1)
+}
+
+// parentOf finds a znode that has come and has children. Most servers send children right behind
+// their parent and its other descendants; where one does not, what has come is linked early.
+func (b *BodyLoader) parentOf(path []byte) (nodeID, error) {
+	for i := len(b.above) - 1; i >= 0; i-- {
+		if bytes.Equal(b.above[i].path, path) {
+			b.above = b.above[:i+1]
+			return b.above[i].id, nil
+		}
+	}
+	if err := b.l.linkEarly(); err != nil {
+		return none, err
+	}
+	id := b.l.t.lookup(path)
+	if id == none {
+		return none, fmt.Errorf("%w: a child of %q comes before it", ErrImage, path)
+	}
+	b.above = b.above[:1]
+	b.push(path, id)
+	return id, nil
+}
+
+// push notes the last znode's path, or one above it, in memory that was used before.
+func (b *BodyLoader) push(path []byte, id nodeID) {
+	n := len(b.above)
+	if n == cap(b.above) {
+		b.above = append(b.above, ancestor{})
+	}
+	b.above = b.above[:n+1]
+	a := &b.above[n]
+	a.path, a.id = append(a.path[:0], path...), id
 }
 
 // Finish checks that the parts make a whole and returns the tree, which stands for

@@ -57,7 +57,7 @@ func (c *checker) nodes() {
 		var z full
 		t.load(n, &z)
 		size += int64(len(path) + len(z.data))
-		digest += uint64(t.nodeDigest(n, []byte(path), &z))
+		digest += uint64(t.digest.of(n, []byte(path), &z))
 		c.refs[n.acl]++
 		c.want(n.live(), "%s is not live", path)
 		c.want(t.lookup([]byte(path)) == id, "%s is not found", path)

@@ -67,21 +67,20 @@ func (t *Tree) redigest(id nodeID, path []byte) {
 }
 
 func (t *Tree) setDigest(n *node, path []byte, z *full) {
-	d := t.nodeDigest(n, path, z)
+	d := t.digest.of(n, path, z)
 	t.digest.sum += uint64(d) - uint64(n.digest)
 	n.digest = d
 }
 
-// nodeDigest is the CRC-32 of a znode's path, data and stored stat. What lies below
+// of is the CRC-32 of a znode's path, data and stored stat. What lies below
 // /zookeeper does not count.
-func (t *Tree) nodeDigest(n *node, path []byte, z *full) uint32 {
+func (d *digest) of(n *node, path []byte, z *full) uint32 {
 	if len(path) == 1 {
 		path = nil
 	}
 	if len(path) > len(systemPath) && path[len(systemPath)] == '/' && string(path[:len(systemPath)]) == systemPath {
 		return 0
 	}
-	d := &t.digest
 	b := append(d.buf[:0], path...)
 	crc := uint32(0)
 	if len(z.data) > maxGather {

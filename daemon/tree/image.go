@@ -148,14 +148,25 @@ func (t *Tree) Cut(sink DeltaSink) proto.Zxid {
 // CutWhole opens a delta of everything that there is, for an image that is empty. A cut that
 // is open is given up.
 func (t *Tree) CutWhole(sink DeltaSink) proto.Zxid {
+	t.forgetChanges()
+	t.nodes.each(false, func(id nodeID, _ *node) { t.image.touch(t, id) })
+	return t.CutRest(sink)
+}
+
+// forgetChanges takes what there is for what the image holds.
+func (t *Tree) forgetChanges() {
 	t.image = newImage()
-	m := &t.image
 	for _, chunk := range t.nodes.chunks {
 		for i := 0; chunk != nil && i < chunkLen; i++ {
 			chunk[i].size &^= flagsKept
 		}
 	}
-	t.nodes.each(false, func(id nodeID, _ *node) { m.touch(t, id) })
+}
+
+// CutRest opens a delta of everything but znodes, and of the znodes that have changed, for an
+// image that holds no more than what a BodyLoader's Znodes took.
+func (t *Tree) CutRest(sink DeltaSink) proto.Zxid {
+	m := &t.image
 	for id := range t.sessions {
 		m.touchSession(t, id)
 	}
@@ -203,12 +214,15 @@ func (t *Tree) Drain(most int) (done bool) {
 	return true
 }
 
+func keyOfNode(id nodeID) (key [5]byte) {
+	key[0] = keyNode
+	binary.BigEndian.PutUint32(key[1:], uint32(id))
+	return key
+}
+
 // putNode writes a znode's record as it is now, or deletes it.
 func (m *image) putNode(t *Tree, id nodeID) {
-	be := binary.BigEndian
-	var key [5]byte
-	key[0] = keyNode
-	be.PutUint32(key[1:], uint32(id))
+	key := keyOfNode(id)
 	n := t.nodes.at(id)
 	if !n.live() {
 		m.sink.Delete(key[:])

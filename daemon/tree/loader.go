@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type Loader struct {
 	nodes uint64
 	// foreign says that the records come from another server and carry no meta record.
 	foreign bool
+	// linked says that znodes are linked as they come, and not all in the end.
+	linked bool
 
 	// Together, if set, calls its arguments, which do not disturb each other, in
 	// parallel, and returns when all have returned. Finish is faster with it.
@@ -203,16 +206,46 @@ func (l *Loader) checkLinks() error {
 	return err
 }
 
+// adopt links a znode to its parent.
+func (l *Loader) adopt(id nodeID) error {
+	if id == root {
+		return nil
+	}
+	n := l.t.nodes.at(id)
+	if other := l.t.find(n.parent, l.t.nameOf(n)); other != none {
+		return fmt.Errorf("%w: znodes %d and %d have one path", ErrImage, id, other)
+	}
+	l.t.adopt(n.parent, id)
+	return nil
+}
+
+// linkEarly links what has come, whose parents have, too, and what comes from now on.
+func (l *Loader) linkEarly() (err error) {
+	if l.linked {
+		return nil
+	}
+	l.linked = true
+	l.t.nodes.each(false, func(id nodeID, _ *node) { err = cmp.Or(err, l.adopt(id)) })
+	return err
+}
+
+// link links a znode that has come, if that is not left to the end.
+func (l *Loader) link(id nodeID) error {
+	if !l.linked {
+		return nil
+	}
+	return l.adopt(id)
+}
+
 // linkAll links children to parents, and lists what has an owner.
 func (l *Loader) linkAll() (err error) {
 	t := l.t
-	t.index.reserve(int(l.nodes))
+	if !l.linked {
+		t.index.reserve(int(l.nodes))
+	}
 	t.nodes.each(false, func(id nodeID, n *node) {
-		if id != root {
-			if other := t.find(n.parent, t.nameOf(n)); other != none {
-				err = fmt.Errorf("%w: znodes %d and %d have one path", ErrImage, id, other)
-			}
-			t.adopt(n.parent, id)
+		if !l.linked {
+			err = cmp.Or(err, l.adopt(id))
 		}
 		t.acls.hold(n.acl)
 		t.numNodes++

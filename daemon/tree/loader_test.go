@@ -24,6 +24,9 @@ func load(t *testing.T, image map[string]string) *Tree {
 	if err := tr.check(); err != nil {
 		t.Fatal(err)
 	}
+	if len(image) > 0 {
+		throughBody(t, image, tr)
+	}
 	return tr
 }
 

@@ -69,9 +69,11 @@ type BulkKind uint8
 // The kinds of bulks.
 const (
 	// BulkSnap is a SNAP packet and the tree as it is now, which holds everything up to
-	// the last committed transaction. The packet's zxid is Zxid.
+	// the last committed transaction. The packet's zxid is Zxid. If After is not beyond it, a tree of
+	// an earlier time will do, with its own zxid and with the committed history behind it. After is
+	// where the learner's history ends.
 	BulkSnap BulkKind = iota
-	// BulkLog is the committed history in (After, Zxid], from the log: a DIFF packet and
+	// BulkLog is the committed history in (After, Zxid], from the log once that holds it: a DIFF packet and
 	// pairs of PROPOSAL and COMMIT. Where the log does not hold After and all that
 	// follows, a SNAP of the tree at any later point takes its place.
 	BulkLog

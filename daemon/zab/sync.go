@@ -26,12 +26,15 @@ func (p *Peer) synchronize(l *Link) {
 		// It was on its own when it wrote that, as others were: equal zxids mean nothing.
 		p.sendSnap(l, end)
 	case l.zxid == before, l.zxid.Counter() == 0 && l.zxid > p.base && p.holdsStart(l.zxid.Epoch64(), i):
+		if p.isMuch(i) {
+			p.sendLog(l, before, end)
+			break
+		}
 		p.diffs++
 		p.send(l, proto.PacketDiff, end, nil)
 		p.sendHistory(l, before, end)
 	case l.zxid < p.base:
-		p.bulk(l, Bulk{Kind: BulkLog, After: l.zxid, Zxid: p.base})
-		p.sendHistory(l, p.base, end)
+		p.sendLog(l, l.zxid, end)
 	case l.zxid.Epoch() == before.Epoch() && before.Counter() != 0:
 		p.diffs++
 		p.send(l, proto.PacketTrunc, before, nil)
@@ -59,7 +62,26 @@ func (p *Peer) sendSnap(l *Link, end proto.Zxid) {
 	if l.zxid > at {
 		at = max(at, p.epochZxid())
 	}
-	p.bulk(l, Bulk{Kind: BulkSnap, Zxid: at})
+	p.bulk(l, Bulk{Kind: BulkSnap, After: l.zxid, Zxid: at})
+	p.sendHistory(l, p.committed(), end)
+}
+
+// maxCopied is how many bytes of history are sent from memory, which takes a part of a step: who
+// lacks more waits longer for them than for the disk.
+const maxCopied = 1 << 20
+
+// isMuch says whether the committed history from an entry on is to be sent from the log.
+func (p *Peer) isMuch(i int) bool {
+	n := 0
+	for ; i < p.commit && n <= maxCopied; i++ {
+		n += len(p.entries[i].txn())
+	}
+	return n > maxCopied
+}
+
+// sendLog sends the committed history after a zxid from the log, and what is beyond from memory.
+func (p *Peer) sendLog(l *Link, after, end proto.Zxid) {
+	p.bulk(l, Bulk{Kind: BulkLog, After: after, Zxid: p.committed()})
 	p.sendHistory(l, p.committed(), end)
 }
 

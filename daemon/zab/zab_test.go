@@ -461,8 +461,8 @@ func TestSyncDecision(t *testing.T) {
 	for at, want := range map[proto.Zxid]string{
 		z(3, 2): "DIFF", z(1, 3): "DIFF", z(1, 1): "DIFF", z(3, 0): "DIFF", z(4, 0): "DIFF",
 		z(1, 9): "TRUNC(" + z(1, 3).String() + ")", z(3, 3): "TRUNC(" + z(3, 2).String() + ")",
-		z(2, 7): fmt.Sprintf("BULK0(%v,%v)", proto.Zxid(0), z(4, 0)), // of an epoch that the leader has nothing of
-		z(2, 0): fmt.Sprintf("BULK0(%v,%v)", proto.Zxid(0), z(4, 0)), // of a leader that may never have been confirmed
+		z(2, 7): fmt.Sprintf("BULK0(%v,%v)", z(2, 7), z(4, 0)), // of an epoch that the leader has nothing of
+		z(2, 0): fmt.Sprintf("BULK0(%v,%v)", z(2, 0), z(4, 0)), // of a leader that may never have been confirmed
 		0:       fmt.Sprintf("BULK1(%v,%v)", proto.Zxid(0), z(1, 1)),
 	} {
 		g, l := led(t, members(t, 3, 0), Recovered{Hard: HardState{3, 3}, Committed: z(1, 1), Suffix: h})
