@@ -154,6 +154,11 @@ func TestSizes(t *testing.T) {
 			}
 		}
 	}
+	for _, s := range sources(t, true) {
+		if len(s.lines) > maxFile {
+			t.Errorf("%s has %d lines: two themes in one file?", s.name, len(s.lines))
+		}
+	}
 	for pkg, ok := range documented {
 		if !ok && !strings.HasPrefix(pkg, "interop") {
 			t.Errorf("package %s has no package comment", pkg)
