@@ -38,8 +38,10 @@ type Conn struct {
 	peer     proto.ID
 	timeout  proto.Millis // negotiated
 	requests fifo
-	closing  bool   // its closeSession is under way: no more requests
-	hello    []byte // a connect request that has to wait
+	closing  bool       // its closeSession is under way: no more requests
+	hello    []byte     // a connect request that has to wait
+	sureAt   proto.Zxid // transactions of the session up to here may be an earlier connection's
+	asked    bool       // the leader is asked when there will be none
 }
 
 // ConnStats is what the word "cons" shows of a connection. Latencies are milliseconds.

@@ -53,7 +53,7 @@ func (r *Replica) reopen(now Now, c *Conn, id proto.SessionID) {
 	s := r.sessions.known(id)
 	switch {
 	case s != nil && s.local:
-		r.resume(now, c, s)
+		r.reopenLocal(now, c, s)
 	case r.quorum.readOnly:
 		r.visit(now, c, id)
 	case !r.zab.Leads():
@@ -72,6 +72,13 @@ func (r *Replica) resume(now Now, c *Conn, s *session) {
 		r.abort(s.conn)
 	}
 	r.sessions.retime(now, s, c.timeout)
+	switch {
+	case s.local:
+	case r.zab.Leads():
+		c.sureAt = r.zab.LastProposed()
+	default:
+		c.sureAt = unsettled
+	}
 	r.attach(now, c, s, now.Mono)
 }
 

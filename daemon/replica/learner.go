@@ -182,7 +182,7 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 	case h.Type == proto.OpCheck:
 		code = proto.ErrUnimplemented // no server could read it from the log
 	case h.Type == proto.OpCreateSession:
-		r.sessions.expect(h.Session, l.Peer())
+		code = r.mayUpgrade(l.Peer(), h.Session)
 	default:
 		code = r.mayForward(l.Peer(), &h)
 	}

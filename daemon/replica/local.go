@@ -20,6 +20,25 @@ func (r *Replica) openLocal(now Now, c *Conn, id proto.SessionID) {
 	r.attach(now, c, s, now.Mono)
 }
 
+// reopenLocal has a client come back to a session of this server's own. What it left behind may have made
+// the session global, or ended it, and is waited for.
+func (r *Replica) reopenLocal(now Now, c *Conn, s *session) {
+	if s.conn != nil {
+		r.abort(s.conn)
+	}
+	switch {
+	case s.closing:
+		r.refuse(c)
+	case s.left && r.zab.Serving() && !r.zab.Leads():
+		c.phase = phaseOpening
+		if !r.ask(c, s.id) {
+			r.abort(c)
+		}
+	default:
+		r.resume(now, c, s)
+	}
+}
+
 // endLocal ends a local session. If it is becoming global, the leader will let it expire.
 func (r *Replica) endLocal(s *session) {
 	r.sessions.remove(s)
@@ -62,6 +81,20 @@ func (c *Conn) upgrades() bool {
 // holdsUpgrade says whether the creation of the connection's session has not been sent on yet.
 func (c *Conn) holdsUpgrade() bool {
 	return c.requests.any(func(it *item) bool { return it.op == proto.OpCreateSession && it.wait == waitHeld })
+}
+
+// mayUpgrade checks that a session may be created that a learner asks for. It may have been created
+// before, when the learner's client had not been answered, and the client may have gone elsewhere.
+func (r *Replica) mayUpgrade(learner int64, id proto.SessionID) proto.ErrCode {
+	s := r.sessions.known(id)
+	switch {
+	case s != nil && s.closing:
+		return proto.ErrSessionExpired
+	case s != nil && s.owner != 0 && s.owner != learner:
+		return proto.ErrSessionMoved
+	}
+	r.sessions.expect(id, learner)
+	return proto.ErrOK
 }
 
 // upgraded goes on with the connection of a session that has become global.

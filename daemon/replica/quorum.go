@@ -43,6 +43,7 @@ type question struct {
 	conn    *Conn
 	xid     int32 // of a sync, which may be answered before: by a commit of what was asked behind it
 	link    *zab.Link
+	settles bool // it is no client's sync: its answer tells that nothing older of the session is under way
 }
 
 // owedSync is a sync of a client of this server that waits for a transaction to be committed.
@@ -244,7 +245,7 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		return nil
 	}
 	it := &c.requests.items[i]
-	if it.zxid != 0 || it.xid != txn.Cxid || !answers(txn.Type, it.op) {
+	if it.zxid != 0 || it.xid != txn.Cxid || !answers(txn, it.op) {
 		return nil
 	}
 	if i > c.requests.head {
@@ -261,26 +262,14 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 
 // answers says whether a transaction can be what became of an operation. Sessions are also
 // created and closed for reasons of a server's own.
-func answers(txn, op proto.Op) bool {
-	own := txn == proto.OpCreateSession || txn == proto.OpCloseSession || op == proto.OpCreateSession
-	return !own || txn == op
-}
-
-// overtaken closes the connection of a session for which something has been done that came
-// later through another server: the client has gone there, and what it had asked for here
-// must not be sent to the next leader, who does not know where the client is.
-func (r *Replica) overtaken(txn *proto.Txn) {
-	s := r.sessions.byID[txn.Session]
-	if s == nil || s.conn == nil || txn.Type == proto.OpError && txn.Err == proto.ErrSessionMoved {
-		return
+func answers(txn *proto.Txn, op proto.Op) bool {
+	switch {
+	case op == proto.OpCreateSession && txn.Type == proto.OpError:
+		return txn.Err == proto.ErrSessionMoved || txn.Err == proto.ErrSessionExpired
+	case txn.Type == proto.OpCreateSession, txn.Type == proto.OpCloseSession, op == proto.OpCreateSession:
+		return txn.Type == op
 	}
-	q := &s.conn.requests
-	for i := q.head; i < len(q.items); i++ {
-		if it := &q.items[i]; (it.wait == waitTxn || it.wait == waitHeld) && it.xid < txn.Cxid {
-			r.abort(s.conn)
-			return
-		}
-	}
+	return true
 }
 
 // changeRole takes notice of a role that has begun or ended.
@@ -363,14 +352,18 @@ func (r *Replica) startServing(now Now) {
 				r.abort(c)
 				continue
 			}
-			if same && c.inFlight() || r.zab.ThroughMaster() && c.waits() {
+			if same && c.inFlight() || c.waits() && (r.zab.ThroughMaster() || !r.settled(c)) {
 				// The leader is still the old one, and may have the request still; or the leader
-				// cannot tell that the client has gone to another observer of the same follower.
+				// cannot tell that the client has gone to another observer of the same follower;
+				// or nobody can tell whether it has gone elsewhere.
 				r.abort(c)
 				continue
 			}
 			if s := c.session; r.sessions.byID[s.id] == s {
 				s.owner = r.cfg.ServerID
+				if r.zab.Leads() {
+					c.sureAt = 0 // nobody else may write for it from now on
+				}
 				r.sessions.touch(now, s)
 				r.resend(now, c)
 			} else {
@@ -399,7 +392,7 @@ func (r *Replica) takeHeld(now Now) {
 
 // resend sends the requests on that a connection had to hold.
 func (r *Replica) resend(now Now, c *Conn) {
-	for i := c.requests.head; i < len(c.requests.items) && c.phase == phaseOpen; i++ {
+	for i := c.requests.head; i < len(c.requests.items) && c.live(); i++ {
 		it := &c.requests.items[i]
 		if it.wait == waitTurn {
 			continue
@@ -444,7 +437,7 @@ func (r *Replica) holdAgain(now Now, c *Conn) {
 		c.requests.pop()
 		r.stats.Outstanding--
 	}
-	c.Stats.LastResponse = now.Mono
+	c.asked, c.Stats.LastResponse = false, now.Mono
 	r.quorum.held = append(r.quorum.held, c)
 }
 

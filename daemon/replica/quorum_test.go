@@ -27,7 +27,7 @@ func newMember(t *testing.T, tr *tree.Tree) *member {
 	return newMemberFrom(t, tr, zab.Recovered{})
 }
 
-func newMemberFrom(t *testing.T, tr *tree.Tree, found zab.Recovered) *member {
+func newMemberFrom(t *testing.T, tr *tree.Tree, found zab.Recovered, settings ...func(*replica.Config)) *member {
 	t.Helper()
 	c, err := ensemble.ParseText("server.1=h1:1:2\nserver.2=h2:1:2\nserver.3=h3:1:2")
 	if err != nil {
@@ -35,13 +35,17 @@ func newMemberFrom(t *testing.T, tr *tree.Tree, found zab.Recovered) *member {
 	}
 	g := &member{t: t, now: replica.Now{Wall: 1_000_000, Mono: 5_000}}
 	g.sent, g.out = make(map[*zab.Link][]proto.Packet), make(map[*replica.Conn][]byte)
-	g.r = replica.New(replica.Config{
+	config := replica.Config{
 		ServerID: 3, TickTime: 1000, MinTimeout: 2000, MaxTimeout: 20_000,
 		ReapInterval: 60_000, ReapPerMinute: 1, Auth: new(fakeAuth),
 		Zab: zab.Config{
 			ID: 3, Ensemble: c, TickTime: 1000, InitLimit: 10, SyncLimit: 5, WindowTxns: 100, WindowBytes: 1 << 20,
 		},
-	}, g.now, tr, found)
+	}
+	for _, set := range settings {
+		set(&config)
+	}
+	g.r = replica.New(config, g.now, tr, found)
 	g.effects()
 	return g
 }
@@ -273,10 +277,17 @@ func TestAnswersOfSyncs(t *testing.T) {
 	}
 }
 
-// TestClientThatHasMovedOn: a client has gone to another server and had something done
-// there. What it had asked for before through this one is not sent to the next leader.
+// TestClientThatHasMovedOn: a client, or a new process that numbers its requests anew, has gone to another
+// server and had something done there. What it had asked for before through this one is not sent to the
+// next leader. It is if what was done elsewhere had come too late.
 func TestClientThatHasMovedOn(t *testing.T) {
-	for _, cxid := range []int32{1, 5} {
+	type done struct {
+		cxid int32
+		code proto.ErrCode
+	}
+	for d, moved := range map[done]bool{
+		{1, proto.ErrNoNode}: true, {5, proto.ErrNoNode}: true, {5, proto.ErrSessionMoved}: false,
+	} {
 		g := newMember(t, newTestTree())
 		l := g.follow(1, 0)
 		c, session := g.serve(l, proto.MakeZxid(1, 1))
@@ -294,11 +305,11 @@ func TestClientThatHasMovedOn(t *testing.T) {
 		}
 		g.r.LinkDown(g.now, l, "test")
 		g.effects()
-		h := proto.TxnHeader{Session: session, Cxid: cxid, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
-		done := proto.Txn{TxnHeader: h, Err: proto.ErrNoNode}
-		l = g.followWith(2, h.Zxid, done.Append(nil))
-		if sent := len(requests(l)); (cxid == 5) != (sent == 0) || c.Open() != (cxid == 1) {
-			t.Errorf("after request %d was done elsewhere: %d requests sent, open %v", cxid, sent, c.Open())
+		h := proto.TxnHeader{Session: session, Cxid: d.cxid, Zxid: proto.MakeZxid(1, 2), Type: proto.OpError}
+		txn := proto.Txn{TxnHeader: h, Err: d.code}
+		l = g.followWith(2, h.Zxid, txn.Append(nil))
+		if sent := len(requests(l)); moved != (sent == 0) || c.Open() == moved {
+			t.Errorf("after %+v: %d requests sent, open %v", d, sent, c.Open())
 		}
 	}
 }

@@ -109,8 +109,9 @@ func (r *Replica) retire(c *Conn) {
 	}
 	c.phase = phaseClosed
 	r.tree.DropWatcher(c.watcher)
-	if c.session != nil && c.session.local && c.holdsUpgrade() {
-		c.session.upgrading = false
+	if s := c.session; s != nil && s.local {
+		s.upgrading = s.upgrading && !c.holdsUpgrade()
+		s.left = s.left || !r.quorum.leads && c.inFlight()
 	}
 	r.stats.Outstanding -= int64(c.requests.len())
 	c.requests = fifo{}
@@ -235,7 +236,7 @@ func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 	if it.wait != waitTxn {
 		panic("replica: " + txn.Zxid.String() + " is not the write that its connection waits for")
 	}
-	if txn.Type == proto.OpError && txn.Err == proto.ErrSessionMoved {
+	if txn.Type == proto.OpError && (txn.Err == proto.ErrSessionMoved || it.op == proto.OpCreateSession) {
 		r.abort(c)
 		return
 	}

@@ -115,7 +115,10 @@ func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
 	}
 	s.offered = s.offered || it.op == proto.OpCreateSession
 	if !r.zab.Leads() {
-		if r.forward(s.id, it, body) {
+		switch {
+		case !r.settled(c):
+			r.ask(c, s.id)
+		case r.forward(s.id, it, body):
 			it.wait = waitTxn
 		}
 		return it.wait == waitTxn

@@ -19,6 +19,7 @@ type session struct {
 	upgrading bool  // local still, but its creation is on its way
 	offered   bool  // local still, as far as is known: its creation was on its way once
 	guest     bool  // local, and gone with read-only mode
+	left      bool  // local; a connection that is gone may have requests under way
 	owner     int64 // the server through which the client comes, as the leader knows it
 	conn      *Conn
 }
@@ -149,7 +150,8 @@ func (s *sessions) globalize(now Now, sess *session) {
 func (s *sessions) keepLocal(now Now, before *sessions) {
 	for _, id := range before.ids() {
 		if was := before.byID[id]; was.local && !was.offered && s.byID[id] == nil {
-			s.addLocal(now, id, was.timeout).guest = was.guest
+			sess := s.addLocal(now, id, was.timeout)
+			sess.guest, sess.left = was.guest, was.left
 		}
 	}
 }

@@ -18,6 +18,9 @@ func (r *Replica) sync(now Now, c *Conn, it *item, body []byte) {
 			it.wait, it.zxid = waitSync, zxid
 			r.quorum.owed = append(r.quorum.owed, owedSync{conn: c, zxid: zxid})
 		}
+	case !r.settled(c):
+		it.wait = waitHeld
+		r.ask(c, c.session.id)
 	case r.forward(c.session.id, it, body):
 		it.wait, it.zxid = waitSync, 0
 		r.quorum.syncs = append(r.quorum.syncs, question{conn: c, xid: it.xid})
@@ -37,14 +40,19 @@ func (r *Replica) synced(now Now) {
 	if len(q.syncs) == 0 {
 		return
 	}
-	c, xid, l := q.syncs[0].conn, q.syncs[0].xid, q.syncs[0].link
+	o := q.syncs[0]
 	q.syncs = q.syncs[1:]
-	if l != nil {
-		r.zab.Send(l, &proto.Packet{Type: proto.PacketSync})
+	switch {
+	case o.link != nil:
+		r.zab.Send(o.link, &proto.Packet{Type: proto.PacketSync})
+		return
+	case o.settles:
+		r.comeBack(now, o.conn, o.session)
 		return
 	}
+	c := o.conn
 	for i := c.requests.head; i < len(c.requests.items); i++ {
-		if it := &c.requests.items[i]; it.wait == waitSync && it.xid == xid {
+		if it := &c.requests.items[i]; it.wait == waitSync && it.xid == o.xid {
 			it.wait = waitTurn
 			r.drain(now, c)
 			return

@@ -156,6 +156,9 @@ func (c *client) drop() {
 
 // lost notes that the connection is gone: what was asked may have been done, or not.
 func (c *client) lost() {
+	if c.up {
+		c.w.trace("client %d leaves %d", c.id, c.server.id)
+	}
 	c.conn, c.server, c.up, c.pending = nil, nil, false, nil
 	c.watches.lost()
 	c.try++
@@ -235,6 +238,7 @@ func (c *client) welcome(frame []byte) {
 		c.w.violated("client %d gets the session %v for %v", c.id, res.Session, c.session)
 	}
 	c.up, c.session, c.since = true, res.Session, c.w.now
+	c.w.trace("client %d is with %d, session %v", c.id, c.server.id, c.session)
 	c.rewatch()
 	try := c.try
 	c.w.after(c.w.between(0, 10_000), func() { c.work(try) })
