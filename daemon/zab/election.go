@@ -173,6 +173,12 @@ func (p *Peer) heardLooking(i int, n *proto.Notification) {
 	if n.Vote.Zxid == -1 || !p.cfg.Ensemble.Votes(n.Vote.Leader) || p.lost && n.Vote.Leader == p.cfg.ID {
 		return
 	}
+	if n.Vote.Leader == p.cfg.ID && n.Vote.ElectionEpoch >= e.round && p.beats(n.Vote, e.initial) {
+		// It speaks of history that this server has lost since: everybody votes anew.
+		p.nextRound(n.Vote.ElectionEpoch + 1)
+		p.proposeVote()
+		return
+	}
 	switch {
 	case n.Vote.ElectionEpoch < e.round:
 		if p.voter() {
@@ -180,10 +186,7 @@ func (p *Peer) heardLooking(i int, n *proto.Notification) {
 		}
 		return
 	case n.Vote.ElectionEpoch > e.round:
-		e.round = n.Vote.ElectionEpoch
-		clear(e.votes)
-		e.initial.ElectionEpoch = e.round
-		e.proposal = e.initial
+		p.nextRound(n.Vote.ElectionEpoch)
 		if p.beats(n.Vote, e.initial) {
 			e.proposal = n.Vote
 		}
@@ -196,6 +199,15 @@ func (p *Peer) heardLooking(i int, n *proto.Notification) {
 	}
 	e.votes[i] = heardVote{vote: n.Vote, old: n.Old, known: true}
 	p.judge()
+}
+
+// nextRound forgets what was heard in earlier rounds.
+func (p *Peer) nextRound(round int64) {
+	e := &p.election
+	e.round = round
+	clear(e.votes)
+	e.initial.ElectionEpoch = round
+	e.proposal = e.initial
 }
 
 // heardSettled takes the vote of a server that follows or leads.

@@ -232,3 +232,31 @@ func TestVotesAreWhatIsOnDisk(t *testing.T) {
 		t.Errorf("the vote is %+v", v)
 	}
 }
+
+// TestVoteForWhatThereWas: others still vote for a server with the end of a history that it has lost since
+// it told them. It does not take that up, and a new round begins with what there is.
+func TestVoteForWhatThereWas(t *testing.T) {
+	g := newRig(t, 1, members(t, 3, 0), Recovered{Hard: HardState{1, 1}, Suffix: logOf(z(1, 1))})
+	had := proto.Vote{Leader: 1, Zxid: z(1, 9), ElectionEpoch: 4, PeerEpoch: 1}
+	g.notes = nil
+	g.vote(2, proto.Looking, had)
+	if len(g.notes) == 0 {
+		t.Fatal("it says nothing")
+	}
+	for _, n := range g.notes {
+		if v := n.N.Vote; v.Leader != 1 || v.Zxid != z(1, 1) || v.ElectionEpoch <= had.ElectionEpoch {
+			t.Errorf("it votes %+v", v)
+		}
+	}
+	round := g.p.election.round
+	g.vote(3, proto.Looking, had) // late
+	if g.p.Role() != proto.Looking || g.p.election.round != round {
+		t.Errorf("role %v, round %d after %d", g.p.Role(), g.p.election.round, round)
+	}
+	g.vote(2, proto.Looking, g.p.election.proposal)
+	g.now += 500
+	g.p.Tick(g.now)
+	if g.p.Role() != proto.Leading {
+		t.Errorf("role %v when the others know better", g.p.Role())
+	}
+}
