@@ -10,8 +10,17 @@ import (
 	"github.com/zkd-project/zkd/daemon/zab"
 )
 
+// leaves closes the connection of a session for which the leader is to be asked on behalf of another one:
+// what came over it after the leader's answer, and before that is here, would be taken for the other one's.
+func (r *Replica) leaves(id proto.SessionID) {
+	if s := r.sessions.byID[id]; s != nil && s.conn != nil {
+		r.abort(s.conn)
+	}
+}
+
 // revalidate asks the leader whether a session that comes to this server is valid.
 func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
+	r.leaves(id)
 	if other := r.quorum.checking[id]; other != nil {
 		r.abort(other)
 	}
@@ -55,9 +64,6 @@ func (r *Replica) validated(now Now, p *proto.Packet) {
 		of = q.asked[i].conn
 		q.asked = slices.Delete(q.asked, i, i+1)
 		if l != nil {
-			if s := r.sessions.byID[id]; valid && s != nil && s.conn != nil {
-				r.abort(s.conn) // the client is with the observer now
-			}
 			r.zab.Send(l, p)
 			return
 		}
@@ -99,6 +105,9 @@ func (r *Replica) relay(l *zab.Link, p *proto.Packet) {
 	}
 	if !r.zab.ToLeader(p) {
 		return
+	}
+	if p.Type == proto.PacketRevalidate {
+		r.leaves(id) // the client is with the observer now
 	}
 	switch q := (question{session: id, link: l}); {
 	case p.Type == proto.PacketRevalidate:

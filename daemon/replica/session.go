@@ -134,6 +134,8 @@ func (s *sessions) arrive(now Now, id proto.SessionID, timeout proto.Millis) *se
 		sess = s.add(now, id, timeout, was)
 	case sess.local:
 		s.globalize(now, sess)
+	default: // its server had asked twice
+		s.touch(now, sess)
 	}
 	return sess
 }
