@@ -31,6 +31,7 @@ func (r *Replica) reopenLocal(now Now, c *Conn, s *session) {
 		r.refuse(c)
 	case s.left && r.zab.Serving() && !r.zab.Leads():
 		c.phase = phaseOpening
+		r.sessions.touch(now, s)
 		if !r.ask(c, s.id) {
 			r.abort(c)
 		}
