@@ -19,6 +19,7 @@ type asked struct {
 	watch   bool
 	mode    int32
 	also    []*asked   // of a multi
+	data    string     // of a create or a set; no two have the same
 	since   proto.Zxid // of setWatches
 	floor   proto.Zxid // a write known to be done before
 	before  int32      // the write asked for before it on the same connection
@@ -125,6 +126,10 @@ func (c *client) send(a *asked) {
 		a.before, c.before = c.before, a.xid
 		c.asks[a.xid] = a
 	}
+	a.data = fmt.Sprintf("%d/%d/%d ", c.id, c.process, a.xid)
+	for _, sub := range a.also {
+		sub.data = a.data
+	}
 	frame := c.encode(a)
 	c.pending = append(c.pending, a)
 	conn, s, life := c.conn, c.server, c.life
@@ -160,12 +165,12 @@ func (c *client) body(b []byte, a *asked) []byte {
 		return b
 	}
 	b = jute.AppendString(b, a.path)
-	data := strings.Repeat("x", c.w.rnd.IntN(20))
+	a.data += strings.Repeat("x", c.w.rnd.IntN(20))
 	switch a.op {
 	case proto.OpCreate, proto.OpCreateContainer:
-		b = jute.AppendInt(proto.AppendACLs(jute.AppendString(b, data), proto.OpenACLUnsafe), a.flags)
+		b = jute.AppendInt(proto.AppendACLs(jute.AppendString(b, a.data), proto.OpenACLUnsafe), a.flags)
 	case proto.OpSetData:
-		b = jute.AppendInt(jute.AppendString(b, data), a.version)
+		b = jute.AppendInt(jute.AppendString(b, a.data), a.version)
 	case proto.OpDelete, proto.OpCheck:
 		b = jute.AppendInt(b, a.version)
 	case proto.OpExists, proto.OpGetData, proto.OpGetChildren2:
@@ -227,6 +232,10 @@ func (c *client) wrote(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.De
 			t.Cxid, t.Session)
 		return
 	}
+	if !a.became(t) {
+		w.violated("client %d is told that its request %d became %v, which sets %q and not %q", c.id, a.xid, zxid, t.Data, a.data)
+		return
+	}
 	want, did := c.expected(a, zxid-1), codeOf(t)
 	switch {
 	case did != want:
@@ -247,6 +256,22 @@ func (c *client) wrote(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.De
 		return
 	}
 	c.done(a, zxid, d)
+}
+
+// became says whether a transaction holds what was asked for, and not what another request of the same
+// number asked for.
+func (a *asked) became(t *proto.Txn) bool {
+	switch t.Type {
+	case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer, proto.OpSetData:
+		return string(t.Data) == a.data
+	case proto.OpMulti:
+		for i := range t.Ops {
+			if t.Ops[i].Type == proto.OpSetData && string(t.Ops[i].Data) != a.also[i].data {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // done takes the body of a write's reply.

@@ -45,6 +45,7 @@ type client struct {
 	since   int64 // when it was connected
 	asleep  int64 // until when the client does nothing
 
+	process  int // as new processes take sessions over
 	session  proto.SessionID
 	seen     proto.Zxid // the last zxid it was told
 	xid      int32
@@ -75,6 +76,16 @@ func (c *client) forget() {
 	c.watches = watching{}
 }
 
+// renew has a new process take the session over. It numbers its requests as the one before did, and
+// knows nothing of what that one has seen.
+func (c *client) renew() {
+	id := c.session
+	c.forget()
+	c.session, c.xid, c.seen = id, 0, 0
+	c.process++
+	c.w.history.model.renewed[id] = true
+}
+
 // clientOf is whose session it is.
 func (w *world) clientOf(id proto.SessionID) *client {
 	for _, c := range w.clients {
@@ -92,6 +103,9 @@ func (c *client) connect() {
 		return
 	}
 	s := w.servers[w.rnd.IntN(len(w.servers))]
+	if w.shape.renews && c.session != 0 && !c.ending && w.chance(20) {
+		c.renew()
+	}
 	c.try++
 	try := c.try
 	if s.r == nil || s.paused > w.now || c.asleep > w.now {

@@ -14,6 +14,7 @@ type model struct {
 	nodes    map[string]*node
 	sessions map[proto.SessionID]*session
 	births   map[proto.Zxid]proto.SessionID
+	renewed  map[proto.SessionID]bool // more than one process has numbered its requests
 	changes  []change
 }
 
@@ -59,7 +60,7 @@ type session struct {
 func newModel() model {
 	m := model{
 		nodes: make(map[string]*node), sessions: make(map[proto.SessionID]*session),
-		births: make(map[proto.Zxid]proto.SessionID),
+		births: make(map[proto.Zxid]proto.SessionID), renewed: make(map[proto.SessionID]bool),
 	}
 	m.nodes["/"] = &node{states: []state{{exists: true}}, lists: []list{{children: 1}}}
 	return m
@@ -186,6 +187,9 @@ func (m *model) inTurn(w *world, t *proto.Txn) string {
 	if t.Type == proto.OpError && t.Err == proto.ErrSessionMoved {
 		s.moved[t.Cxid] = true
 		return ""
+	}
+	if m.renewed[t.Session] {
+		return "" // numbers tell nothing
 	}
 	if t.Cxid <= s.last {
 		return fmt.Sprintf("request %d is done after %d", t.Cxid, s.last)

@@ -28,6 +28,7 @@ type shape struct {
 	local             bool   // sessions begin as local ones
 	clients           int
 	lazy              bool            // clients ask seldom
+	renews            bool            // new processes take sessions over
 	eager             bool            // clients that come back ask before they are answered
 	epochSize         uint32          // zxids of an epoch; 0 is all there are
 	foreign           bool            // a server brings history that is nobody else's
@@ -94,7 +95,7 @@ func newShape(w *world) shape {
 		}
 	}
 	s.weights[faultMend] = max(s.weights[faultMend], 2)
-	s.eager = w.chance(30)
+	s.eager, s.renews = w.chance(30), w.chance(20)
 	return s
 }
 
@@ -116,6 +117,9 @@ func (s shape) String() string {
 	}
 	if s.eager {
 		b.WriteString(", eager clients")
+	}
+	if s.renews {
+		b.WriteString(", new processes")
 	}
 	if s.epochSize > 0 {
 		fmt.Fprintf(&b, ", epochs of %d", s.epochSize)
