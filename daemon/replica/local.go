@@ -48,6 +48,16 @@ func (r *Replica) endLocal(s *session) {
 	}
 }
 
+// endLeft ends the local sessions that have left requests behind on the way through another follower to
+// the leader. The leader does not know where such a session is, and could take them at any time.
+func (r *Replica) endLeft() {
+	for _, id := range r.sessions.ids() {
+		if s := r.sessions.byID[id]; s.local && s.left {
+			r.endLocal(s)
+		}
+	}
+}
+
 // mustUpgrade says whether the write r.req has to wait until its session is global. If it
 // never will be, it is marked with the code that tells its client why it is refused.
 func (r *Replica) mustUpgrade(s *session, it *item) bool {

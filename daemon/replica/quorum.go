@@ -17,8 +17,9 @@ type quorum struct {
 	serving, leads bool
 	// grace is until when clients are still served from the tree though the leader is gone:
 	// no longer than a silent leader would have been believed.
-	grace proto.Millis
-	epoch proto.Zxid // start of the one in which the server served last
+	grace   proto.Millis
+	epoch   proto.Zxid // start of the one in which the server served last
+	relayed bool       // it was an observer of a follower then
 
 	readOnly   bool         // clients are served from the tree, without a quorum
 	readOnlyAt proto.Millis // when that may begin
@@ -234,8 +235,8 @@ func (r *Replica) waiterFor(now Now, txn *proto.Txn) *Conn {
 		return c
 	}
 	s := r.sessions.byID[txn.Session]
-	if s == nil || s.conn == nil || s.conn.requests.len() == 0 {
-		return nil
+	if s == nil || s.conn == nil || s.conn.requests.len() == 0 || txn.Zxid.Epoch() != r.quorum.epoch.Epoch() {
+		return nil // in an epoch without this server nothing has become of what it had sent on
 	}
 	c, i := s.conn, s.conn.requests.head
 	for i < len(c.requests.items) && c.requests.items[i].wait != waitTxn {
@@ -345,7 +346,8 @@ func (r *Replica) dropUnborn() {
 // startServing begins a role: what had to wait goes on.
 func (r *Replica) startServing(now Now) {
 	same := r.quorum.epoch == r.zab.EpochZxid()
-	r.quorum.epoch = r.zab.EpochZxid()
+	relayed := r.quorum.relayed || r.zab.ThroughMaster()
+	r.quorum.epoch, r.quorum.relayed = r.zab.EpochZxid(), r.zab.ThroughMaster()
 	for _, c := range r.conns {
 		if c != nil && c.live() {
 			if r.aloof() || c.phase == phaseLast { // what that one waits for was not sent on
@@ -370,6 +372,9 @@ func (r *Replica) startServing(now Now) {
 				r.abort(c)
 			}
 		}
+	}
+	if same && relayed {
+		r.endLeft()
 	}
 	r.takeHeld(now)
 }

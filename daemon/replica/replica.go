@@ -111,7 +111,7 @@ func (r *Replica) retire(c *Conn) {
 	r.tree.DropWatcher(c.watcher)
 	if s := c.session; s != nil && s.local {
 		s.upgrading = s.upgrading && !c.holdsUpgrade()
-		s.left = s.left || !r.quorum.leads && c.inFlight()
+		s.left = s.left || !r.quorum.leads && c.requests.any(func(it *item) bool { return it.wait == waitTxn })
 	}
 	r.stats.Outstanding -= int64(c.requests.len())
 	c.requests = fifo{}

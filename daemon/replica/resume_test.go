@@ -82,3 +82,21 @@ func TestUnsettledWhenTheLeaderGoes(t *testing.T) {
 		}
 	}
 }
+
+// TestReplyOfAnotherEpoch: what was sent to the leader of an epoch can have become a transaction of that epoch
+// only. One of a later epoch, in which this server had no leader, is another connection's.
+func TestReplyOfAnotherEpoch(t *testing.T) {
+	for _, zxid := range []proto.Zxid{proto.MakeZxid(1, 2), proto.MakeZxid(2, 1)} {
+		g := newMember(t, newTestTree())
+		leader := g.follow(1, 0)
+		c, id := g.serve(leader, proto.MakeZxid(1, 1))
+		g.ask(c, 1, proto.OpCreate, createBody("/x"))
+		g.r.LinkDown(g.now, leader, "test")
+		g.effects()
+		txn := proto.Txn{TxnHeader: proto.TxnHeader{Session: id, Cxid: 1, Zxid: zxid, Type: proto.OpError}, Err: proto.ErrNoNode}
+		g.followWith(3, zxid, txn.Append(nil))
+		if own := zxid.Epoch64() == 1; own != c.Open() || own != (len(g.out[c]) > 0) {
+			t.Errorf("%v: open %v, replies %x", zxid, c.Open(), g.out[c])
+		}
+	}
+}
