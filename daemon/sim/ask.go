@@ -233,7 +233,8 @@ func (c *client) wrote(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.De
 		return
 	}
 	if !a.became(t) {
-		w.violated("client %d is told that its request %d became %v, which sets %q and not %q", c.id, a.xid, zxid, t.Data, a.data)
+		w.violated("client %d is told that its request %d became %v, which sets %q and not %q", c.id, a.xid, zxid,
+			t.Data, a.data)
 		return
 	}
 	want, did := c.expected(a, zxid-1), codeOf(t)
