@@ -11,8 +11,9 @@ import (
 // about as long. That saves time and no more: where it fails, as on a full disk, the image is
 // written from the tree in the end.
 type arrivals struct {
-	mu  sync.Mutex
-	now *arrival // the latest one whose image is neither given up nor taken
+	mu    sync.Mutex
+	now   *arrival // the latest one whose image is neither given up nor taken
+	taken bool     // an image is being installed: no other one may be begun
 }
 
 // arrival is a tree on its way. Its znodes' records are collected by the goroutine that receives
@@ -44,9 +45,11 @@ func (s *arrivals) begin(log appender, image imager) *arrival {
 		all: s, full: make(chan *store.ImageBatch, arrivalBatches),
 		empty: make(chan *store.ImageBatch, arrivalBatches), done: make(chan struct{}),
 	}
-	var err error
-	if a.image, err = log.Install(); err == nil {
-		s.now = a
+	if !s.taken {
+		var err error
+		if a.image, err = log.Install(); err == nil {
+			s.now = a
+		}
 	}
 	for range arrivalBatches {
 		a.empty <- image.NewImageBatch()
@@ -100,17 +103,25 @@ func (a *arrival) write() error {
 	return nil
 }
 
-// take hands over the image that has been written for a tree. It is nil if there is none, and
-// nothing else is being written then.
+// take hands over the image that has been written for a tree, or nil if there is none. No other
+// one is written until done is called.
 func (s *arrivals) take(t *tree.Tree) *store.Installation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.taken = true
 	if a := s.now; a != nil && t != nil && a.tree == t {
 		s.now = nil
 		return a.image
 	}
 	s.giveUp()
 	return nil
+}
+
+// done says that an image that was taken, or made in place of one, is installed or given up.
+func (s *arrivals) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = false
 }
 
 // giveUp removes the image that is being written; mu is held.

@@ -209,6 +209,7 @@ func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
 	defer w.mu.Unlock()
 	b := w.store.NewImageBatch()
 	n := w.arrivals.take(t)
+	defer w.arrivals.done()
 	if n != nil {
 		t.CutRest(b)
 	} else {

@@ -129,6 +129,7 @@ func TestArrivals(t *testing.T) {
 	if s.image.arrivals.take(second) != nil {
 		t.Error("an image was left though another tree is to be installed")
 	}
+	s.image.arrivals.done()
 	if _, err := snap(body[:len(body)-1]); err == nil || s.image.arrivals.now != nil {
 		t.Errorf("half a tree: %v", err)
 	}
@@ -136,11 +137,22 @@ func TestArrivals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.image.arrivals.take(last); n == nil {
-		t.Error("no image for the last tree")
-	} else {
-		n.Abort()
+	n := s.image.arrivals.take(last)
+	if n == nil {
+		t.Fatal("no image for the last tree")
 	}
+	if _, err := snap(body); err != nil || s.image.arrivals.now != nil { // while that one is being installed
+		t.Errorf("another image was begun: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "image-new")); err != nil {
+		t.Errorf("the image was taken away: %v", err)
+	}
+	n.Abort()
+	s.image.arrivals.done()
+	if _, err := snap(body); err != nil || s.image.arrivals.now == nil {
+		t.Errorf("no image is written any more: %v", err)
+	}
+	s.image.arrivals.take(nil)
 	if _, err := os.Stat(filepath.Join(dir, "image-new")); !os.IsNotExist(err) {
 		t.Errorf("the image is still there: %v", err)
 	}
