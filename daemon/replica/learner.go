@@ -182,7 +182,7 @@ func (r *Replica) forwarded(now Now, l *zab.Link, p *proto.Packet) {
 	}
 	r.req = proto.Request{Xid: h.Cxid, Op: h.Type}
 	r.caller = tree.Caller{Session: h.Session, IDs: ids}
-	code := proto.ErrOK
+	var code proto.ErrCode
 	switch {
 	case r.req.DecodeBody(d.Rest()) != nil:
 		code = proto.ErrMarshalling
