@@ -10,6 +10,7 @@ const (
 	gcPeriod      = time.Second
 	gcHeadroomMin = 8 << 20  // bytes that may become garbage before it is collected
 	gcHeadroomMax = 64 << 20 // the same, for a large tree
+	gcTimes       = 4        // collections in a second while much is allocated, up to that headroom
 	gcPercentMin  = 2
 	gcPercentMax  = 400
 
@@ -17,7 +18,7 @@ const (
 	quietMemory  = 4 << 20   // the same, while next to nothing is allocated
 	quietRate    = 400 << 10 // bytes in a second that are next to nothing
 	quietSeconds = 2         // in a row
-	idleMinimum  = 10        // seconds between two times
+	idleMinimum  = 10        // seconds between two times, but for the first one of a quiet while
 )
 
 // paceGC keeps the memory that waits to be collected within bounds: GOGC alone would let
@@ -30,16 +31,18 @@ func (s *Server) paceGC() {
 	}
 	tick := time.NewTicker(gcPeriod)
 	defer tick.Stop()
-	percent, idle := 0, newIdleness()
+	percent, idle, before := 0, newIdleness(), uint64(0)
 	for {
 		metrics.Read(sample)
-		live := sample[0].Value.Uint64()
-		if want := gcPercent(live); want*10 < percent*9 || want*9 > percent*10 {
+		live, allocated := sample[0].Value.Uint64(), sample[2].Value.Uint64()
+		want := gcPercent(live, allocated-before)
+		before = allocated
+		if want*10 < percent*9 || want*9 > percent*10 {
 			percent = want
 			debug.SetGCPercent(want)
 		}
 		objects := sample[3].Value.Uint64()
-		if idle.second(sample[1].Value.Uint64(), objects-min(live, objects), sample[2].Value.Uint64()) {
+		if idle.second(sample[1].Value.Uint64(), objects-min(live, objects), allocated) {
 			debug.FreeOSMemory()
 		}
 		select {
@@ -63,24 +66,26 @@ func newIdleness() *idleness { return &idleness{since: idleMinimum} }
 // second tells of one second more: what is free, what is garbage or was when it was last
 // looked for, and what has been allocated in all.
 func (i *idleness) second(free, garbage, allocated uint64) (giveBack bool) {
-	if allocated-i.allocated < quietRate {
+	rate := allocated - i.allocated
+	if rate < quietRate {
 		i.quiet++
 	} else {
 		i.quiet = 0
 	}
 	i.allocated = allocated
 	i.since++
-	giveBack = i.since >= idleMinimum &&
-		(free > idleMemory || i.quiet >= quietSeconds && free+garbage > quietMemory)
+	much := free > max(idleMemory, rate) // more than is used again at once
+	left := i.quiet >= quietSeconds && free+garbage > quietMemory
+	giveBack = (much || left) && (i.since >= idleMinimum || i.quiet == quietSeconds)
 	if giveBack {
 		i.since = 0
 	}
 	return giveBack
 }
 
-// gcPercent is the GOGC for so many bytes of live heap.
-func gcPercent(live uint64) int {
+// gcPercent is the GOGC for so many bytes of live heap, and so many that were allocated in the last second.
+func gcPercent(live, rate uint64) int {
 	live = max(live, 1<<20)
-	headroom := min(max(live/16, gcHeadroomMin), gcHeadroomMax)
+	headroom := min(max(live/16, rate/gcTimes, gcHeadroomMin), gcHeadroomMax)
 	return int(min(max(headroom*100/live, gcPercentMin), gcPercentMax))
 }

@@ -12,10 +12,14 @@ func TestIdleness(t *testing.T) {
 	}{
 		{1 * mb, 0, 50 * mb, false},
 		{20 * mb, 5 * mb, 50 * mb, false},
-		{40 * mb, 5 * mb, 50 * mb, true}, // far too much
-		{40 * mb, 5 * mb, 50 * mb, false},
+		{40 * mb, 5 * mb, 50 * mb, false}, // it will be used again
+		{60 * mb, 5 * mb, 50 * mb, true},  // far too much
+		{60 * mb, 5 * mb, 50 * mb, false},
+		{60 * mb, 5 * mb, 0, false},
+		{60 * mb, 5 * mb, 0, true}, // quiet
 		{40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false},
 		{40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false}, {40 * mb, 5 * mb, 0, false},
+		{40 * mb, 5 * mb, 0, false},
 		{40 * mb, 5 * mb, 0, true}, // after ten seconds again
 		{0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false},
 		{0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false}, {0, 1 * mb, 0, false},

@@ -396,13 +396,13 @@ func TestAsk(t *testing.T) {
 
 func TestGCPercent(t *testing.T) {
 	for _, tt := range []struct {
-		live     uint64
-		headroom uint64 // about
+		live, rate uint64
+		headroom   uint64 // about
 	}{
-		{1 << 20, 4 << 20}, {4 << 20, 8 << 20}, {64 << 20, 8 << 20}, {320 << 20, 20 << 20}, {1 << 30, 64 << 20},
-		{32 << 30, 640 << 20},
+		{1 << 20, 0, 4 << 20}, {4 << 20, 0, 8 << 20}, {64 << 20, 0, 8 << 20}, {320 << 20, 0, 20 << 20}, {1 << 30, 0, 64 << 20},
+		{32 << 30, 0, 640 << 20}, {64 << 20, 100 << 20, 25 << 20}, {320 << 20, 40 << 20, 20 << 20}, {320 << 20, 2 << 30, 64 << 20},
 	} {
-		got := tt.live * uint64(gcPercent(tt.live)) / 100
+		got := tt.live * uint64(gcPercent(tt.live, tt.rate)) / 100
 		if got < tt.headroom*9/10 || got > tt.headroom*11/10 {
 			t.Errorf("%d MiB live: %d MiB of garbage, want about %d", tt.live>>20, got>>20, tt.headroom>>20)
 		}
