@@ -29,6 +29,7 @@ type Conn struct {
 	queued   atomic.Int64 // bytes of output not sent yet
 	paused   atomic.Bool  // input is not read until held and queued have gone down
 	wanted   atomic.Bool  // the handler waits for queued to go down
+	gone     atomic.Bool  // the poller has let go of it
 
 	mu       sync.Mutex // of what follows; held for moments, never over a system call that moves data
 	head     *chunk     // output, oldest first; nil if there is none

@@ -293,6 +293,7 @@ func (p *poller) drop(c *Conn) {
 		return
 	}
 	c.state = stateGone
+	c.gone.Store(true)
 	p.mu.Lock()
 	p.conns[fd] = nil
 	p.mu.Unlock()

@@ -217,6 +217,7 @@ func (p *Ports) take(fd int, peer netip.AddrPort) {
 		p.log(c).WithError(err).Warn("Cannot serve a client connection")
 		c.mu.Lock()
 		c.state = stateGone
+		c.gone.Store(true)
 		c.sock.close()
 		c.mu.Unlock()
 		p.closed(c)

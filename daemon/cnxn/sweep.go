@@ -1,6 +1,7 @@
 package cnxn
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,14 +19,28 @@ type sweeper struct {
 }
 
 // deadlines is a queue of connections in the order in which their time is over.
-type deadlines struct{ list []deadline }
+type deadlines struct {
+	list []deadline
+	room int // length from which on it is looked at whom nobody needs to look after any more
+}
+
+// deadlinesMin is the least length at which that is done.
+const deadlinesMin = 1024
 
 type deadline struct {
 	c  *Conn
 	at time.Time
 }
 
-func (d *deadlines) push(c *Conn, at time.Time) { d.list = append(d.list, deadline{c, at}) }
+// push adds a connection. Those that are settled go when the queue has grown to twice of what was left,
+// lest many that come and go quickly stay in memory until their time would be over.
+func (d *deadlines) push(c *Conn, at time.Time, settled func(*Conn) bool) {
+	if len(d.list) >= max(d.room, deadlinesMin) {
+		d.list = slices.DeleteFunc(d.list, func(l deadline) bool { return settled(l.c) })
+		d.room = 2 * len(d.list)
+	}
+	d.list = append(d.list, deadline{c, at})
+}
 
 // pop takes the first connection if its time is over, else nil.
 func (d *deadlines) pop(now time.Time) *Conn {
@@ -42,13 +57,15 @@ func (d *deadlines) pop(now time.Time) *Conn {
 
 func (s *sweeper) accepted(c *Conn) {
 	s.mu.Lock()
-	s.fresh.push(c, time.Now().Add(s.ports.opts.FirstFrame))
+	s.fresh.push(c, time.Now().Add(s.ports.opts.FirstFrame), func(c *Conn) bool {
+		return c.received.Load() > 0 || c.gone.Load()
+	})
 	s.mu.Unlock()
 }
 
 func (s *sweeper) closing(c *Conn) {
 	s.mu.Lock()
-	s.ended.push(c, time.Now().Add(s.ports.opts.ClosePeriod))
+	s.ended.push(c, time.Now().Add(s.ports.opts.ClosePeriod), func(c *Conn) bool { return c.gone.Load() })
 	s.mu.Unlock()
 }
 
