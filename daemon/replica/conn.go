@@ -139,6 +139,11 @@ const (
 // live says whether replies and events still reach the client.
 func (c *Conn) live() bool { return c.phase == phaseOpen || c.phase == phaseLast }
 
+// holds says whether something has not been sent on yet.
+func (c *Conn) holds() bool {
+	return c.requests.any(func(it *item) bool { return it.wait == waitHeld })
+}
+
 func (f *fifo) len() int { return len(f.items) - f.head }
 
 func (f *fifo) first() *item { return &f.items[f.head] }

@@ -12,18 +12,25 @@ import (
 
 // leaves closes the connection of a session for which the leader is to be asked on behalf of another one:
 // what came over it after the leader's answer, and before that is here, would be taken for the other one's.
+// One that waits for an answer itself would have the session when that comes.
 func (r *Replica) leaves(id proto.SessionID) {
 	if s := r.sessions.byID[id]; s != nil && s.conn != nil {
 		r.abort(s.conn)
+	}
+	if c := r.quorum.checking[id]; c != nil {
+		delete(r.quorum.checking, id)
+		r.abort(c)
+	}
+	for _, q := range r.quorum.syncs {
+		if q.settles && q.session == id && q.conn.phase == phaseOpening {
+			r.abort(q.conn)
+		}
 	}
 }
 
 // revalidate asks the leader whether a session that comes to this server is valid.
 func (r *Replica) revalidate(c *Conn, id proto.SessionID) {
 	r.leaves(id)
-	if other := r.quorum.checking[id]; other != nil {
-		r.abort(other)
-	}
 	c.phase = phaseOpening
 	r.quorum.checking[id] = c
 	r.quorum.asked = append(r.quorum.asked, question{session: id, conn: c})

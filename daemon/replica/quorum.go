@@ -167,7 +167,7 @@ func (r *Replica) Snap(now Now, l *zab.Link, t *tree.Tree, zxid proto.Zxid) {
 func (r *Replica) Readdress(list *ensemble.Config) {
 	r.zab.Readdress(list)
 	r.showConfig(r.tree)
-	if r.quorum.snap != nil {
+	if r.quorum.snap != nil && r.quorum.installAt == 0 { // else it is being written, and shown when it is in use
 		r.showConfig(r.quorum.snap)
 	}
 }
@@ -212,6 +212,7 @@ func (r *Replica) install(now Now) {
 		}
 	}
 	r.tree, r.quorum.snap, r.quorum.installAt = r.quorum.snap, nil, 0
+	r.showConfig(r.tree)
 	before := r.sessions
 	r.sessions = newSessions(r.cfg.TickTime, r.cfg.ServerID)
 	r.sessions.lastID = before.lastID
@@ -267,7 +268,10 @@ func answers(txn *proto.Txn, op proto.Op) bool {
 	switch {
 	case op == proto.OpCreateSession && txn.Type == proto.OpError:
 		return txn.Err == proto.ErrSessionMoved || txn.Err == proto.ErrSessionExpired
-	case txn.Type == proto.OpCreateSession, txn.Type == proto.OpCloseSession, op == proto.OpCreateSession:
+	case op == proto.OpCloseSession && txn.Type == proto.OpError:
+		return txn.Err == proto.ErrSessionMoved || txn.Err == proto.ErrSessionExpired
+	case txn.Type == proto.OpCreateSession, txn.Type == proto.OpCloseSession,
+		op == proto.OpCreateSession, op == proto.OpCloseSession:
 		return txn.Type == op
 	}
 	return true

@@ -116,7 +116,7 @@ func (r *Replica) start(now Now, c *Conn, it *item, body []byte) bool {
 	s.offered = s.offered || it.op == proto.OpCreateSession
 	if !r.zab.Leads() {
 		switch {
-		case !r.settled(c):
+		case !r.settled(c) && (it.op != proto.OpCloseSession || c.holds()):
 			r.ask(c, s.id)
 		case r.forward(s.id, it, body):
 			it.wait = waitTxn

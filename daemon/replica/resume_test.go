@@ -20,6 +20,52 @@ func TestClientMovesToAnObserver(t *testing.T) {
 	}
 }
 
+// TestClientLeavesWhileItIsChecked: a client goes on to an observer before the leader has answered for its
+// first connection, which must not come back with that answer.
+func TestClientLeavesWhileItIsChecked(t *testing.T) {
+	g := newMember(t, newTestTree())
+	leader := g.follow(1, 0)
+	_, id := g.serve(leader, proto.MakeZxid(1, 1))
+	first := g.come(id)
+	l := g.observer(4)
+	g.packet(l, proto.PacketRevalidate, -1, jute.AppendInt(jute.AppendLong(nil, int64(id)), 10_000))
+	valid := jute.AppendBool(jute.AppendLong(nil, int64(id)), true)
+	g.packet(leader, proto.PacketRevalidate, -1, valid)
+	g.packet(leader, proto.PacketRevalidate, -1, valid)
+	if first.Open() || !first.Abort {
+		t.Error("the first connection has the session, too")
+	}
+	if n := len(g.sent[l]); n == 0 || g.sent[l][n-1].Type != proto.PacketRevalidate {
+		t.Error("the observer has no answer")
+	}
+}
+
+// TestCloseGoesAtOnce: a client that has come back and closes its session need not wait for the answer,
+// and nothing but the end of the session is taken for it.
+func TestCloseGoesAtOnce(t *testing.T) {
+	g := newMember(t, newTestTree())
+	leader := g.follow(1, 0)
+	const id = proto.SessionID(0x100000000000001)
+	c := g.come(id)
+	g.packet(leader, proto.PacketRevalidate, -1, jute.AppendBool(jute.AppendLong(nil, int64(id)), true))
+	g.ask(c, 1, proto.OpCloseSession, nil)
+	sent := g.sent[leader]
+	if p := sent[len(sent)-1]; p.Type != proto.PacketRequest || proto.Op(jute.Int(p.Data[12:])) != proto.OpCloseSession {
+		t.Fatalf("sent %v last", p.Type)
+	}
+	delete(g.out, c)
+	header := proto.TxnHeader{Session: id, Cxid: 1, Zxid: proto.MakeZxid(1, 1), Type: proto.OpError}
+	g.commit(leader, &proto.Txn{TxnHeader: header, Err: proto.ErrNoNode}) // of the former process
+	if len(g.out[c]) > 0 || c.Close || c.Abort {
+		t.Errorf("another request's reply was taken for the session's end: %q", g.out[c])
+	}
+	header.Zxid, header.Type = header.Zxid+1, proto.OpCloseSession
+	g.commit(leader, &proto.Txn{TxnHeader: header})
+	if !c.Close {
+		t.Error("the connection is not closed with its session")
+	}
+}
+
 // TestWritesWaitForASync: a connection that has come back to its session sends nothing on until a sync is
 // answered, which is asked for once, and not before there is something to send. A client's own sync waits, too.
 func TestWritesWaitForASync(t *testing.T) {
