@@ -124,6 +124,13 @@ func (s *arrivals) done() {
 	s.taken = false
 }
 
+// abandon gives the image up, and the tree with it, whose leader is gone.
+func (s *arrivals) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.giveUp()
+}
+
 // giveUp removes the image that is being written; mu is held.
 func (s *arrivals) giveUp() {
 	if s.now == nil {

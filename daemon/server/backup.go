@@ -17,7 +17,7 @@ type Backup struct {
 	tree *tree.Tree
 }
 
-// backupTries is how often a backup is begun anew because the log was trimmed meanwhile.
+// backupTries is how often a backup is begun anew because log or image have gone meanwhile.
 const backupTries = 3
 
 // Backup makes a backup of what is committed now, from the image and the log behind it. It takes
@@ -26,7 +26,7 @@ const backupTries = 3
 func (s *Server) Backup(ctx context.Context) (*Backup, error) {
 	for try := 1; ; try++ {
 		b, err := s.tryBackup(ctx)
-		if try == backupTries || !errors.Is(err, store.ErrLogTrimmed) {
+		if try == backupTries || !errors.Is(err, store.ErrLogTrimmed) && !errors.Is(err, store.ErrReplaced) {
 			return b, err
 		}
 	}

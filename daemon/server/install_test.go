@@ -152,7 +152,10 @@ func TestArrivals(t *testing.T) {
 	if _, err := snap(body); err != nil || s.image.arrivals.now == nil {
 		t.Errorf("no image is written any more: %v", err)
 	}
-	s.image.arrivals.take(nil)
+	s.image.arrivals.abandon()
+	if s.image.arrivals.now != nil {
+		t.Error("the image of a leader that is gone is kept")
+	}
 	if _, err := os.Stat(filepath.Join(dir, "image-new")); !os.IsNotExist(err) {
 		t.Errorf("the image is still there: %v", err)
 	}

@@ -90,6 +90,9 @@ func (p peers) LinkDown(l *transport.Link, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		reason = err.Error()
 	}
+	if q.Upward() {
+		p.s.image.arrivals.abandon() // if it is wanted all the same, it is written from its tree
+	}
 	p.do(func(r *replica.Replica, now replica.Now) {
 		delete(p.s.quorum.links, q)
 		r.LinkDown(now, &q.Link, reason)

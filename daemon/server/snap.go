@@ -32,7 +32,7 @@ type snapshot struct {
 
 // bulk makes what writes a bulk to a link that is open until gone is closed; the step lock is held.
 func (s *Server) bulk(b zab.Bulk, gone <-chan struct{}) func(w io.Writer) error {
-	from := snapshot{at: s.opts.Replica.Tree().LastZxid(), gone: gone}
+	from := snapshot{at: b.End, gone: gone}
 	var failed error
 	from.image, failed = s.opts.Store.SnapshotImage()
 	sent := make(chan struct{})
@@ -207,8 +207,11 @@ func (s *Server) treeAt(from snapshot) (*tree.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	if base > at { // another image has come and is not in use yet
+		return nil, store.ErrReplaced
+	}
 	t, err := l.Finish()
-	if err != nil || base >= at {
+	if err != nil || base == at {
 		return t, err
 	}
 	if err := s.awaitLog(at, from.gone); err != nil {

@@ -133,6 +133,9 @@ func TestSnapshotIsTheImageAndHistory(t *testing.T) {
 			t.Errorf("from %v: a snapshot at %v, and a tree at %v, want %v and %v", after, zxid, got.LastZxid(), base, at)
 		}
 	}
+	if st.HasLogged(1) || !st.HasLogged(50) {
+		t.Error("the log does not hold what is behind the snapshot")
+	}
 	image.Release()
 	grow(1)
 	write()

@@ -256,7 +256,7 @@ func (e *end) bulk(b zab.Bulk) {
 		b.Zxid = s.r.Tree().LastZxid()
 	}
 	e.w.report.Snaps++
-	base, at := s.disk.zxid, s.r.Tree().LastZxid()
+	base, at := s.disk.zxid, b.End
 	if i, ok := s.disk.find(base); ok && s.disk.undo == nil && b.After <= base && s.disk.last() >= at {
 		e.snap(maps.Clone(s.disk.image), base)
 		e.history(nil, i, at)

@@ -432,20 +432,26 @@ func (p *preparation) discard(s *Store) {
 	}
 }
 
-// trim deletes old segments that the image and its snapshots make superfluous, but keeps KeepBytes.
-func (s *Store) trim(image proto.Zxid) {
-	s.mu.Lock()
-	for _, zxid := range s.held {
-		image = min(image, zxid)
-	}
-	var kept int64
-	cut := len(s.old)
-	for cut > 0 && kept < s.opt.KeepBytes {
+// keepFrom is the first of the old segments that is kept behind an image at a zxid, and how many bytes
+// are kept; mu is held.
+func (s *Store) keepFrom(image proto.Zxid) (cut int, kept int64) {
+	for cut = len(s.old); cut > 0 && (kept < s.opt.KeepBytes || s.old[cut-1].last > image); {
 		cut--
 		kept += s.old[cut].bytes
 	}
-	for cut > 0 && s.old[cut-1].last > image {
-		cut--
+	return cut, kept
+}
+
+// trim deletes old segments that the image and its snapshots make superfluous, but keeps KeepBytes.
+func (s *Store) trim(image proto.Zxid) {
+	s.mu.Lock()
+	held := image
+	for _, zxid := range s.held {
+		held = min(held, zxid)
+	}
+	cut, kept := s.keepFrom(held)
+	if kept > s.opt.KeepBytes+s.opt.HoldBytes { // somebody takes too long
+		cut, _ = s.keepFrom(image)
 	}
 	gone := s.old[:cut:cut]
 	s.old = slices.Clone(s.old[cut:])

@@ -37,3 +37,40 @@ func TestSnapshotOfAReplacedImage(t *testing.T) {
 		t.Errorf("%d records of the old image, %v", records, err)
 	}
 }
+
+// TestLogIsHeldWithinBounds: who reads a snapshot of the image gets the log behind it, but not without end.
+func TestLogIsHeldWithinBounds(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir, SegmentBytes: 32 << 10, KeepBytes: 1, HoldBytes: 128 << 10})
+	defer s.Close()
+	if err := s.Replay(0, func(proto.Zxid, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	last := proto.Zxid(0)
+	grow := func(txns int) {
+		t.Helper()
+		for range txns {
+			last++
+			b := s.NewImageBatch()
+			b.Put([]byte("n0001"), []byte("x"))
+			if err := errors.Join(s.Append(batchOf(last, last, 8<<10)), s.WriteImage(b, last)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	held := func() bool {
+		return s.ReadLog(10, last, func(proto.Zxid, []byte) error { return nil }) == nil
+	}
+	grow(10)
+	n, err := s.SnapshotImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Release()
+	if grow(10); !held() {
+		t.Error("the log is not held")
+	}
+	if grow(20); held() {
+		t.Error("the log is held without end")
+	}
+}

@@ -28,6 +28,7 @@ type Options struct {
 
 	SegmentBytes int64 // of log in a segment, default 16 MiB
 	KeepBytes    int64 // of log kept behind the image, for learners, default 64 MiB
+	HoldBytes    int64 // of log kept besides for who reads a snapshot of the image, default 1 GiB
 	NoReserve    bool  // do not extend files ahead
 	NoSync       bool  // forceSync=no: acknowledge before the disk does
 
@@ -45,6 +46,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = 16 << 20
+	}
+	if o.HoldBytes == 0 {
+		o.HoldBytes = 1 << 30
 	}
 	if o.KeepBytes == 0 {
 		o.KeepBytes = 64 << 20

@@ -223,7 +223,8 @@ func (s *Store) HasLogged(zxid proto.Zxid) bool {
 			if g.last < zxid {
 				return nil
 			}
-			has = has && g.prev.zxid <= at // what was damaged may have left a gap
+			has = has && g.prev.zxid <= at || // what was damaged may have left a gap
+				zxid != 0 && g.prev.zxid == zxid // it begins there
 			if at = max(at, min(g.last, o.limit)); g.first > zxid {
 				if !has { // nor will it
 					return errNever

@@ -22,7 +22,13 @@ type ImageSource interface {
 // the body ends comes only if the image holds together. Memory is needed for the paths of the
 // znodes that have children, and for the numbers of those that are older than their parents.
 func WriteImageBody(src ImageSource, flush func(b []byte) error) error {
-	w := imageBody{src: src, flush: flush, paths: make(map[nodeID]string), late: make(map[nodeID]bool)}
+	return writeImageBody(src, flush, maxPaths)
+}
+
+func writeImageBody(src ImageSource, flush func(b []byte) error, mostKept int) error {
+	w := imageBody{
+		src: src, flush: flush, paths: make(map[nodeID]string), mostKept: mostKept, late: make(map[nodeID]bool),
+	}
 	if err := w.head(); err != nil {
 		return err
 	}
@@ -49,16 +55,18 @@ func WriteImageBody(src ImageSource, flush func(b []byte) error) error {
 
 // imageBody is a body that is being written from an image.
 type imageBody struct {
-	src     ImageSource
-	flush   func(b []byte) error
-	b       []byte // not handed over yet
-	meta    meta
-	nodes   uint64            // that have been written
-	digest  digest            // of those
-	paths   map[nodeID]string // of those that may have children
-	late    map[nodeID]bool   // znodes that came before their parents, and whether they are written
-	waiting []nodeID          // the keys of late
-	path    []byte            // scratch
+	src      ImageSource
+	flush    func(b []byte) error
+	b        []byte // not handed over yet
+	meta     meta
+	nodes    uint64            // that have been written
+	digest   digest            // of those
+	paths    map[nodeID]string // of some of those that may have children
+	kept     int               // bytes of paths
+	mostKept int
+	late     map[nodeID]bool // znodes that came before their parents, and whether they are written
+	waiting  []nodeID        // the keys of late
+	path     []byte          // scratch
 }
 
 // head writes what stands in front of the znodes.
@@ -175,7 +183,7 @@ func (w *imageBody) write(id nodeID, r *record) error {
 		w.path = append(append(append(w.path, above...), '/'), r.name...)
 	}
 	if r.cversion != 0 || r.pzxid != r.czxid { // it has or had children
-		w.paths[id] = string(w.path)
+		w.remember(id, string(w.path))
 	}
 	z := full{history: r.history, family: family{pzxid: r.pzxid, cversion: r.cversion}, data: r.data}
 	w.digest.sum += uint64(w.digest.of(&r.node, w.path, &z))
@@ -205,6 +213,18 @@ func (w *imageBody) pathOf(id nodeID) (string, error) {
 	for _, name := range slices.Backward(names) {
 		path += "/" + name
 	}
-	w.paths[id] = path
+	w.remember(id, path)
 	return path, nil
+}
+
+// maxPaths is how many bytes of paths are kept: a deep tree has paths that are much longer than it is.
+const maxPaths = 64 << 20
+
+// remember keeps a path. Those that are forgotten are put together from records again.
+func (w *imageBody) remember(id nodeID, path string) {
+	if w.kept += len(path); w.kept > w.mostKept {
+		clear(w.paths)
+		w.kept = len(path)
+	}
+	w.paths[id] = path
 }

@@ -74,9 +74,14 @@ func loadBody(body []byte, zxid proto.Zxid) (*Tree, map[string]string, error) {
 func throughBody(t testing.TB, image map[string]string, want *Tree) {
 	t.Helper()
 	var body []byte
-	err := WriteImageBody(mapSource(image), func(b []byte) error { body = append(body, b...); return nil })
-	if err != nil {
+	put := func(b []byte) error { body = append(body, b...); return nil }
+	if err := WriteImageBody(mapSource(image), put); err != nil {
 		t.Fatal(err)
+	}
+	all := body
+	body = nil
+	if err := writeImageBody(mapSource(image), put, 20); err != nil || !bytes.Equal(body, all) { // paths are forgotten
+		t.Fatalf("%d bytes with few paths in memory, and %d with all: %v", len(body), len(all), err)
 	}
 	got, again, err := loadBody(body, want.last)
 	if err != nil {

@@ -85,6 +85,7 @@ type Bulk struct {
 	At    int
 	After proto.Zxid
 	Zxid  proto.Zxid
+	End   proto.Zxid // what is committed up to here belongs to the bulk, and the output goes on behind it
 }
 
 // Link is a connection of the quorum port, to the leader or from a learner. The adapter

@@ -86,7 +86,7 @@ func (p *Peer) sendLog(l *Link, after, end proto.Zxid) {
 }
 
 func (p *Peer) bulk(l *Link, b Bulk) {
-	b.At = len(l.Out)
+	b.At, b.End = len(l.Out), p.committed()
 	l.Bulks = append(l.Bulks, b)
 	p.touch(l)
 }
