@@ -42,6 +42,9 @@ type Config struct {
 	// identities are no longer, so that a request can be sent on with them. Source: jute.maxbuffer.
 	MaxRequest int
 
+	// Rifts are the parts of history that restores have undone, oldest first.
+	Rifts []proto.Rift
+
 	ReconfigEnabled bool // tells only which error a server on its own answers reconfig with
 
 	Auth Authenticator
@@ -54,6 +57,8 @@ type Effects struct {
 	// Install is the tree that a write of the kind WriteInstall makes durable. Nothing
 	// changes it before that write has been reported.
 	Install *tree.Tree
+	// Rifts belong to that tree.
+	Rifts []proto.Rift
 	// Conns have output, or are to be closed. Each is listed once.
 	Conns []*Conn
 }

@@ -44,6 +44,10 @@ func (r *Replica) connect(now Now, c *Conn, frame []byte) {
 		r.refuse(c)
 		return
 	}
+	if proto.Undone(r.cfg.Rifts, req.LastZxidSeen) {
+		r.disown(now, c, req.Session)
+		return
+	}
 	r.meters.Reconnects++
 	r.reopen(now, c, req.Session)
 }

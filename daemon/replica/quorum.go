@@ -33,8 +33,9 @@ type quorum struct {
 	through  map[proto.SessionID]int64 // the observer, or this server, that a session came to last
 	owed     []owedSync                // syncs that this leader has to answer, in the order of their zxids
 
-	snap      *tree.Tree // from the leader, on its way to the disk
-	installAt uint64     // position of its write, 0 while it is still growing
+	snap      *tree.Tree   // from the leader, on its way to the disk
+	installAt uint64       // position of its write, 0 while it is still growing
+	rifts     []proto.Rift // of a snap that was restored
 }
 
 // question is what the leader is asked on behalf of a connection, or of an observer of this
@@ -158,7 +159,7 @@ func (r *Replica) Settled(now Now) { r.settle(now) }
 func (r *Replica) Snap(now Now, l *zab.Link, t *tree.Tree, zxid proto.Zxid) {
 	if r.zab.Snap(now.Mono, l, zxid) {
 		r.showConfig(t)
-		r.quorum.snap, r.quorum.installAt = t, 0
+		r.quorum.snap, r.quorum.installAt, r.quorum.rifts = t, 0, nil
 	}
 	r.settle(now)
 }
@@ -195,10 +196,10 @@ func (r *Replica) feedSnap() {
 
 // takeInstall adds the tree to the write that makes it durable.
 func (r *Replica) takeInstall(e *Effects) {
-	e.Install = nil
+	e.Install, e.Rifts = nil, nil
 	for i := range e.Writes {
 		if e.Writes[i].Kind == zab.WriteInstall {
-			e.Install, r.quorum.installAt = r.quorum.snap, e.Writes[i].Pos
+			e.Install, r.quorum.installAt, e.Rifts = r.quorum.snap, e.Writes[i].Pos, r.quorum.rifts
 		}
 	}
 }
@@ -212,6 +213,7 @@ func (r *Replica) install(now Now) {
 		}
 	}
 	r.tree, r.quorum.snap, r.quorum.installAt = r.quorum.snap, nil, 0
+	r.cfg.Rifts, r.quorum.rifts = r.quorum.rifts, nil
 	r.showConfig(r.tree)
 	before := r.sessions
 	r.sessions = newSessions(r.cfg.TickTime, r.cfg.ServerID)

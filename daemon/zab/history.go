@@ -148,11 +148,16 @@ func (h *history) cut(zxid proto.Zxid) {
 // restart forgets everything: the history goes on after zxid, up to which a snapshot
 // holds it.
 func (h *history) restart(zxid proto.Zxid) {
+	h.forget(zxid)
+	h.write(Write{Kind: WriteInstall, Zxid: zxid})
+}
+
+// forget is restart where the snapshot is on the disk already.
+func (h *history) forget(zxid proto.Zxid) {
 	clear(h.entries)
 	h.entries, h.base, h.bytes = h.entries[:0], zxid, 0
 	h.head, h.applied, h.commit, h.durable = 0, 0, 0, 0
 	h.fill = nil
-	h.write(Write{Kind: WriteInstall, Zxid: zxid})
 }
 
 // next hands out the next committed transaction.

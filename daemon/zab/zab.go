@@ -19,6 +19,7 @@ type Peer struct {
 
 	role      proto.State
 	serving   bool
+	replacing bool  // a write is under way that replaces the history, see Replace
 	epoch     int64 // in which this server serves
 	vote      proto.Vote
 	election  election
@@ -86,7 +87,7 @@ func (p *Peer) Start(now proto.Millis) {
 	p.now, p.lastTick = now, now
 	if p.cfg.Ensemble == nil {
 		p.commit = len(p.entries)
-		p.role, p.serving, p.epoch = proto.Leading, true, p.last().Epoch64()
+		p.serveAlone()
 		return
 	}
 	p.look("start")
