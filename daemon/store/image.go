@@ -23,14 +23,16 @@ import (
 const (
 	keyRecord = 'r'
 	keyZxid   = 'z'
+	keyRifts  = 'x'
 )
 
 // image is the image's database.
 type image struct {
-	stor *dirStorage
-	db   *leveldb.DB
-	zxid proto.Zxid
-	dead bool // a write failed for want of space: it is opened anew before the next one
+	stor  *dirStorage
+	db    *leveldb.DB
+	zxid  proto.Zxid
+	rifts []proto.Rift
+	dead  bool // a write failed for want of space: it is opened anew before the next one
 }
 
 func (s *Store) imageDir() string { return filepath.Join(s.opt.ImageDir, "image") }
@@ -96,8 +98,29 @@ func (s *Store) openImage() error {
 		return s.hintImage(fmt.Errorf("%w: %s does not tell its zxid", ErrDamaged, s.imageDir()))
 	}
 	s.image.zxid = proto.Zxid(binary.BigEndian.Uint64(z))
+	return s.readRifts()
+}
+
+// readRifts reads what restores have undone.
+func (s *Store) readRifts() error {
+	b, err := s.image.db.Get([]byte{keyRifts}, nil)
+	switch {
+	case errors.Is(err, leveldb.ErrNotFound):
+		return nil
+	case err != nil:
+		return s.hintImage(damaged(s.imageDir(), err))
+	case len(b)%16 != 0:
+		return s.hintImage(fmt.Errorf("%w: %s: what was undone has %d bytes", ErrDamaged, s.imageDir(), len(b)))
+	}
+	for be := binary.BigEndian; len(b) > 0; b = b[16:] {
+		r := proto.Rift{After: proto.Zxid(be.Uint64(b)), Before: proto.Zxid(be.Uint64(b[8:]))}
+		s.image.rifts = append(s.image.rifts, r)
+	}
 	return nil
 }
+
+// Rifts are the parts of history that restores have undone, oldest first, as found at the start.
+func (s *Store) Rifts() []proto.Rift { return s.image.rifts }
 
 func (s *Store) setImage(m *image) {
 	s.mu.Lock()

@@ -19,6 +19,8 @@ const completeName = "COMPLETE"
 
 // Installation is a new image that is being written beside the old one.
 type Installation struct {
+	Rifts []proto.Rift // parts of history that this image and those before it undo
+
 	s    *Store
 	db   *leveldb.DB
 	tr   *leveldb.Transaction // of everything but what Commit adds
@@ -93,6 +95,9 @@ func (n *Installation) Commit(zxid proto.Zxid) error {
 	b := new(leveldb.Batch)
 	b.Put([]byte{keyFormat}, s.format())
 	b.Put([]byte{keyZxid}, binary.BigEndian.AppendUint64(nil, uint64(zxid)))
+	if rifts := appendRifts(nil, n.Rifts); len(rifts) > 0 {
+		b.Put([]byte{keyRifts}, rifts)
+	}
 	err := n.tr.Commit()
 	if err == nil {
 		err = n.db.Write(b, &opt.WriteOptions{Sync: true})
@@ -111,6 +116,14 @@ func (n *Installation) Commit(zxid proto.Zxid) error {
 		return s.fail.set(err)
 	}
 	return s.reopen()
+}
+
+func appendRifts(b []byte, rifts []proto.Rift) []byte {
+	for _, r := range rifts {
+		b = binary.BigEndian.AppendUint64(b, uint64(r.After))
+		b = binary.BigEndian.AppendUint64(b, uint64(r.Before))
+	}
+	return b
 }
 
 // reopen takes a complete new image over. What fails here leaves the process without a
