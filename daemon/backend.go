@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 	"github.com/zkd-project/zkd/daemon/replica"
 	"github.com/zkd-project/zkd/daemon/server"
+	"github.com/zkd-project/zkd/daemon/store"
 	"github.com/zkd-project/zkd/daemon/transport"
 )
 
@@ -56,6 +59,39 @@ func (p *process) Backup(ctx context.Context, who string) (admin.Backup, error) 
 	log.WithFields(logrus.Fields{"zxid": b.Zxid(), "ms": time.Since(start).Milliseconds()}).
 		Info("A backup is handed over")
 	return b, nil
+}
+
+// Restore implements admin.Backend.
+func (p *process) Restore(ctx context.Context, in io.Reader, size int64, who string) (admin.Restored, error) {
+	start := time.Now()
+	log := p.log.WithFields(logrus.Fields{"event": eventRestore, "for": who})
+	log.WithField("bytes", size).Info("A snapshot is coming that is to replace all data")
+	r, err := p.server.Restore(ctx, in, size)
+	if err != nil {
+		log.WithError(err).Warn("Nothing was restored")
+		return admin.Restored{}, noRestore{err}
+	}
+	log.WithFields(logrus.Fields{
+		"zxid": r.Zxid, "snapshot": r.Snapshot, "znodes": r.Counts.Znodes, "sessions": r.Counts.Sessions,
+		"ms": time.Since(start).Milliseconds(),
+	}).Warn("All data were replaced by a snapshot")
+	return admin.Restored{Zxid: r.Zxid, Snapshot: r.Snapshot}, nil
+}
+
+// noRestore is why there was no restore, and what admin calls that.
+type noRestore struct{ error }
+
+// Is implements what errors.Is asks for.
+func (n noRestore) Is(target error) bool {
+	switch target {
+	case admin.ErrUnfit:
+		return errors.Is(n.error, server.ErrUnfit)
+	case admin.ErrTooBig:
+		return errors.Is(n.error, store.ErrNoSpace)
+	case admin.ErrNotNow:
+		return errors.Is(n.error, server.ErrRestoring) || errors.Is(n.error, server.ErrNoRestore)
+	}
+	return false
 }
 
 // Learners implements admin.Backend.

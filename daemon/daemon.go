@@ -187,6 +187,7 @@ func (p *process) newServer(ctx context.Context, notify *notifier) (err error) {
 		LocalSessions: p.cfg.LocalSessions, Upgrading: p.cfg.Upgrading,
 		ReadOnly: p.cfg.ReadOnlyMode, LeaderRefuses: !p.cfg.LeaderServes,
 		MaxRequest: p.cfg.MaxFrame, ReconfigEnabled: p.cfg.ReconfigEnabled, Auth: schemes, Zab: p.zab(),
+		Rifts: p.store.Rifts(),
 	}, server.Now(), l.tree, l.found)
 	p.words = admin.New(p, p.cfg.Words)
 	p.server, err = server.New(server.Options{

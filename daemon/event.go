@@ -12,6 +12,7 @@ const (
 	eventRestartNeeded = "restart-needed" // a setting has changed that a reload does not apply
 	eventStandstill    = "standstill"     // no step is done, or a write to the log does not end
 	eventBackup        = "backup"         // somebody was given all data, or was to be
+	eventRestore       = "restore"        // all data were replaced by a snapshot, or were to be
 )
 
 // messages are the journal's MESSAGE_ID of events, under which packaging/zkd.catalog
@@ -25,6 +26,7 @@ var messages = map[string]string{
 	eventRestartNeeded: "f91af5020e38401ea03258ca37e5914e",
 	eventStandstill:    "ca42bacee78845219adc8be144e37259",
 	eventBackup:        "cb359b0cd7a040af82d1be3203ce9d2f",
+	eventRestore:       "368137d8aa014f6ca860977b6f5ec825",
 	"election":         "c54b117a0502469184e8ee574e45f982", // the role in the ensemble changes
 	"learner":          "c97d3610e6404a8186b47c4912b23a01", // a leader's learner is in step, or gone
 	"truncated":        "54b68095f6934a219b95d064ceb91034", // the end of the log was never committed and is cut off

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -88,6 +89,9 @@ type Backend interface {
 	Authenticate(scheme string, data []byte, peer netip.Addr) ([]proto.ID, proto.ErrCode)
 	// Backup makes a backup for somebody, while the server goes on.
 	Backup(ctx context.Context, who string) (Backup, error)
+	// Restore replaces all data by a snapshot of size bytes, or of -1 if that is not known, for somebody. An error
+	// means that nothing has changed, or that the server fails.
+	Restore(ctx context.Context, snapshot io.Reader, size int64, who string) (Restored, error)
 	// Alive tells what stands still, if anything does.
 	Alive() error
 	// Now is the time.
@@ -99,7 +103,10 @@ type Words struct {
 	backend Backend
 	allowed atomic.Pointer[[]string]
 	trace   atomic.Int64
-	backups backups
+	backups turn
+
+	restores    turn
+	restoreTime restoreTime
 }
 
 // defaultTrace is Apache's trace mask.

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/binary"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,8 +22,10 @@ type backend struct {
 	r       *replica.Replica
 	still   error
 	auth    *auth.Schemes
+	list    *ensemble.Config
 	backups Backups
 	backup  func() (Backup, error)
+	restore func(in io.Reader, size int64, who string) (Restored, error)
 }
 
 func newBackend(t *testing.T) *backend {
@@ -41,7 +44,7 @@ func (b *backend) Info() Info {
 	return Info{
 		Version: "3.9.5-zkd-test, built on today", ClientPort: 2181, DataDir: "/data", DataLogDir: "/log",
 		TickTime: 2000, MaxClientCnxns: 60, MinSessionTimeout: 4000, MaxSessionTimeout: 40000, Backlog: -1,
-		Backups: b.backups,
+		Backups: b.backups, Ensemble: b.list,
 	}
 }
 
@@ -58,8 +61,11 @@ func (b *backend) Authenticate(scheme string, data []byte, peer netip.Addr) ([]p
 	return b.auth.Authenticate(scheme, data, proto.ID{Scheme: "ip", ID: peer.String()})
 }
 func (b *backend) Backup(context.Context, string) (Backup, error) { return b.backup() }
-func (b *backend) Alive() error                                   { return b.still }
-func (*backend) Now() replica.Now                                 { return replica.Now{Wall: 1_000_000, Mono: 1000} }
+func (b *backend) Restore(_ context.Context, in io.Reader, size int64, who string) (Restored, error) {
+	return b.restore(in, size, who)
+}
+func (b *backend) Alive() error   { return b.still }
+func (*backend) Now() replica.Now { return replica.Now{Wall: 1_000_000, Mono: 1000} }
 
 // open gives the replica a connection with a session.
 func (b *backend) open() {

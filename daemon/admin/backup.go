@@ -25,17 +25,49 @@ type Backup interface {
 // Backups says what the commands snapshot and restore may do.
 type Backups struct {
 	Enabled bool
-	Every   time.Duration // at most one is begun in it
-	Restore bool          // the command restore is not switched off by the configuration
+	Restore bool          // the command restore is not switched off
+	Every   time.Duration // at most one of each is begun in it
 }
 
-// backups is the state of the command snapshot.
-type backups struct {
+// turn lets one of a command in at a time, and now and then.
+type turn struct {
 	mu      sync.Mutex
 	running bool
-	began   time.Time // the last one
+	began   time.Time // the last one that counts
 
 	limited, failed atomic.Int64
+}
+
+// begin lets one in. Source: Commands.java, SnapshotCommand and RestoreCommand.
+func (t *turn) begin(command string, every time.Duration) *refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	switch {
+	case t.running:
+		t.limited.Add(1)
+		return refuse(http.StatusTooManyRequests, "another %s is under way", command)
+	case !t.began.IsZero() && now.Sub(t.began) < every:
+		t.limited.Add(1)
+		return refuse(http.StatusTooManyRequests,
+			"the last %s began %d s ago, and admin.rateLimiterIntervalInMS=%d allows one in %d s",
+			command, now.Sub(t.began)/time.Second, every.Milliseconds(), every/time.Second)
+	}
+	t.running, t.began = true, now
+	return nil
+}
+
+func (t *turn) end() {
+	t.mu.Lock()
+	t.running = false
+	t.mu.Unlock()
+}
+
+// void ends one that does not count: the next one may begin at once.
+func (t *turn) void() {
+	t.mu.Lock()
+	t.running, t.began = false, time.Time{}
+	t.mu.Unlock()
 }
 
 // stallTime is how long a client may take for what is written to it at a time.
@@ -98,47 +130,23 @@ func (w *Words) authorize(r *http.Request) (who string, no *refusal) {
 	return scheme + ":" + last.ID + " at " + from, nil
 }
 
-// begin lets one backup in. Source: Commands.java, SnapshotCommand.
-func (w *Words) begin(may Backups) *refusal {
-	b := &w.backups
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	switch {
-	case !may.Enabled:
-		return refuse(http.StatusServiceUnavailable, "the command is switched off: admin.snapshot.enabled=false")
-	case b.running:
-		b.limited.Add(1)
-		return refuse(http.StatusTooManyRequests, "another snapshot is under way")
-	case !b.began.IsZero() && now.Sub(b.began) < may.Every:
-		b.limited.Add(1)
-		return refuse(http.StatusTooManyRequests,
-			"the last snapshot began %d s ago, and admin.rateLimiterIntervalInMS=%d allows one in %d s",
-			now.Sub(b.began)/time.Second, may.Every.Milliseconds(), may.Every/time.Second)
-	}
-	b.running, b.began = true, now
-	return nil
-}
-
-func (w *Words) end() {
-	w.backups.mu.Lock()
-	w.backups.running = false
-	w.backups.mu.Unlock()
-}
-
 // snapshot sends what is committed as a file of Apache's. With streaming=false, or HEAD, it tells
 // how it would be: a file that is kept on this server would fill its disk.
 func (w *Words) snapshot(out http.ResponseWriter, r *http.Request) {
 	const name = "snapshot"
 	who, no := w.authorize(r)
+	may := w.backend.Info().Backups
+	if no == nil && !may.Enabled {
+		no = refuse(http.StatusServiceUnavailable, "the command is switched off: admin.snapshot.enabled=false")
+	}
 	if no == nil {
-		no = w.begin(w.backend.Info().Backups)
+		no = w.backups.begin(name, may.Every)
 	}
 	if no != nil {
 		answer(out, no.status, name, no.text)
 		return
 	}
-	defer w.end()
+	defer w.backups.end()
 	stream := r.Method != http.MethodHead
 	if q := r.URL.Query(); q.Has("streaming") {
 		stream = stream && strings.EqualFold(q.Get("streaming"), "true")
@@ -183,19 +191,4 @@ func (p *patient) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return p.out.Write(b)
-}
-
-// restore refuses: one server whose tree is replaced under its clients and its ensemble disagrees
-// with the others about what has been acknowledged.
-func (w *Words) restore(out http.ResponseWriter, r *http.Request) {
-	_, no := w.authorize(r)
-	if no == nil && !w.backend.Info().Backups.Restore {
-		no = refuse(http.StatusServiceUnavailable, "the command is switched off: admin.restore.enabled=false")
-	}
-	if no == nil {
-		no = refuse(http.StatusServiceUnavailable, "zkd does not replace the data of a server that runs: stop all "+
-			"servers, run zkctl import --snapshot-only on each with the same snapshot, and start them "+
-			"(OPERATIONS.md, \"Backup and restore\")")
-	}
-	answer(out, no.status, "restore", no.text)
 }

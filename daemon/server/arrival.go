@@ -28,6 +28,7 @@ type arrival struct {
 	// Guarded by all.mu.
 	image *store.Installation
 	tree  *tree.Tree // once it is whole
+	err   error      // why the image is not written any more
 }
 
 const (
@@ -46,8 +47,7 @@ func (s *arrivals) begin(log appender, image imager) *arrival {
 		empty: make(chan *store.ImageBatch, arrivalBatches), done: make(chan struct{}),
 	}
 	if !s.taken {
-		var err error
-		if a.image, err = log.Install(); err == nil {
+		if a.image, a.err = log.Install(); a.err == nil {
 			s.now = a
 		}
 	}
@@ -88,13 +88,25 @@ func (a *arrival) end(t *tree.Tree) {
 	}
 }
 
+// failed says why no image is written that could be installed, if there is none.
+func (a *arrival) failed() error {
+	a.all.mu.Lock()
+	defer a.all.mu.Unlock()
+	if a.err == nil && a.all.now != a {
+		return errStopped
+	}
+	return a.err
+}
+
 // write is the writing goroutine.
 func (a *arrival) write() error {
 	defer close(a.done)
 	for b := range a.full {
 		a.all.mu.Lock()
-		if a.all.now == a && a.image.Write(b) != nil {
-			a.all.giveUp()
+		if a.all.now == a {
+			if a.err = a.image.Write(b); a.err != nil {
+				a.all.giveUp()
+			}
 		}
 		a.all.mu.Unlock()
 		b.Reset()
@@ -124,7 +136,7 @@ func (s *arrivals) done() {
 	s.taken = false
 }
 
-// abandon gives the image up, and the tree with it, whose leader is gone.
+// abandon gives the image up, and the tree with it: its leader is gone, or it cannot be restored.
 func (s *arrivals) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

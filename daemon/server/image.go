@@ -203,7 +203,7 @@ func (s *Server) awaitLogged(zxid proto.Zxid) bool {
 
 // install replaces the image and the log by a tree that a leader sent. When the disk is full
 // it is called again, and begins anew.
-func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
+func (s *Server) install(t *tree.Tree, zxid proto.Zxid, rifts []proto.Rift) error {
 	w := &s.image
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -219,6 +219,7 @@ func (s *Server) install(t *tree.Tree, zxid proto.Zxid) error {
 		}
 		t.CutWhole(b)
 	}
+	n.Rifts = rifts
 	var err error
 	for done := false; !done && err == nil; {
 		done = t.Drain(installSlice)

@@ -190,7 +190,7 @@ func installAt(t *testing.T, at int64, arrive func(s *Server, want *tree.Tree) *
 	fs.refuse.Store(3)
 	came := arrive(s, want)
 	for err = store.ErrNoSpace; errors.Is(err, store.ErrNoSpace); {
-		err = s.install(came, zxid)
+		err = s.install(came, zxid, nil)
 	}
 	err = errors.Join(err, st.Close())
 	doubtful := errors.Is(err, store.ErrDoubtful)

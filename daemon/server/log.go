@@ -45,7 +45,8 @@ type logWriter struct {
 // work is something to be written.
 type work struct {
 	zab.Write
-	tree *tree.Tree // of an install
+	tree  *tree.Tree // of an install
+	rifts []proto.Rift
 }
 
 // add leaves writes to be done, after those that were left before.
@@ -54,7 +55,7 @@ func (l *logWriter) add(e *replica.Effects) {
 	for i := range e.Writes {
 		w := work{Write: e.Writes[i]}
 		if w.Kind == zab.WriteInstall {
-			w.tree = e.Install
+			w.tree, w.rifts = e.Install, e.Rifts
 		}
 		l.pending = append(l.pending, w)
 	}
@@ -187,6 +188,8 @@ func (s *Server) perform(w *work) bool {
 			s.opts.Log.WithField("event", "log-writable").Info("The log can be written again: writes are answered")
 		}
 		s.confirm(w.Pos)
+	case errors.Is(err, store.ErrNoSpace) && w.Kind == zab.WriteInstall && s.giveUpRestore(err):
+		s.confirm(w.Pos)
 	case errors.Is(err, store.ErrNoSpace):
 		l.retry = w
 		if l.full.CompareAndSwap(false, true) {
@@ -210,7 +213,7 @@ func (s *Server) write(w *work) error {
 	case zab.WriteTruncate:
 		return s.log.store.TruncateAfter(w.Zxid)
 	case zab.WriteInstall:
-		return s.install(w.tree, w.Zxid)
+		return s.install(w.tree, w.Zxid, w.rifts)
 	case zab.WriteHealed:
 		return s.log.store.Healed()
 	}

@@ -41,7 +41,8 @@ type Server struct {
 	imaging   sync.WaitGroup
 	running   sync.WaitGroup // the other goroutines
 	senders   sync.WaitGroup // goroutines that send the output of a step to many
-	backups   sync.WaitGroup // that are being made from the store
+	backups   sync.WaitGroup // that are being made from the store, or replace it
+	restoring restoring
 }
 
 // counters are the parts of Status that the server counts.

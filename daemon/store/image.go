@@ -119,8 +119,12 @@ func (s *Store) readRifts() error {
 	return nil
 }
 
-// Rifts are the parts of history that restores have undone, oldest first, as found at the start.
-func (s *Store) Rifts() []proto.Rift { return s.image.rifts }
+// Rifts are the parts of history that restores have undone, oldest first.
+func (s *Store) Rifts() []proto.Rift {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.image.rifts
+}
 
 func (s *Store) setImage(m *image) {
 	s.mu.Lock()
