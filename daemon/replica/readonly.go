@@ -18,7 +18,9 @@ func (r *Replica) readOnlyWait() proto.Millis { return max(2000, r.cfg.TickTime)
 func (r *Replica) tickReadOnly(now Now) {
 	q := &r.quorum
 	switch {
-	case !r.cfg.ReadOnly, r.zab.Solo(), q.readOnly, q.grace != 0, now.Mono < q.readOnlyAt, r.zab.Role() != proto.Looking:
+	case !r.cfg.ReadOnly, r.zab.Solo():
+		return
+	case q.readOnly, q.grace != 0, now.Mono < q.readOnlyAt, r.zab.Role() != proto.Looking:
 		return
 	case r.zab.Healing(): // its tree lacks what was committed long ago
 		return

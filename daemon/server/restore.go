@@ -187,8 +187,8 @@ const uploadBuffer = 64 << 10
 func (s *Server) judge(t *zkfile.Trailer, k *snapshotSink) error {
 	switch {
 	case !t.HasDigest || t.DigestVersion != proto.DigestVersion:
-		return fmt.Errorf("%w: it carries no digest to check it by; zkctl import takes it while the server is stopped",
-			ErrUnfit)
+		return fmt.Errorf("%w: it carries no digest to check it by; "+
+			"zkctl import takes it while the server is stopped", ErrUnfit)
 	case t.DigestZxid < 0:
 		return fmt.Errorf("%w: it cannot be at zxid %v", ErrUnfit, t.DigestZxid)
 	case k.last > t.DigestZxid:
