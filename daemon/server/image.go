@@ -82,6 +82,9 @@ func (s *Server) writeImage(hurry bool) error {
 	w := &s.image
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !hurry && s.restoring.still.Load() {
+		return nil // it is about to be replaced
+	}
 	if hurry { // also what LevelDB is at
 		w.store.Hurry(true)
 	}

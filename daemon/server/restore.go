@@ -28,6 +28,7 @@ var (
 // restoring is the state of a restore.
 type restoring struct {
 	under   atomic.Bool
+	still   atomic.Bool                // the image is not written
 	swapped atomic.Pointer[chan error] // told why, if the data could not be replaced
 	free    func() (int64, error)      // in place of the store's Free
 }
@@ -203,8 +204,8 @@ func (s *Server) judge(t *zkfile.Trailer, k *snapshotSink) error {
 // checkTree compares the digest, and looks for ephemerals that nobody would ever delete.
 func checkTree(t *tree.Tree, trailer *zkfile.Trailer) error {
 	if got := t.Digest(); got != trailer.Digest {
-		return fmt.Errorf("%w: the digest of its tree is %#x, and it says %#x; it was written while its server went on, "+
-			"or is not what was written", ErrUnfit, got, trailer.Digest)
+		return fmt.Errorf("%w: the digest of its tree is %#x, and it says %#x; it was written while "+
+			"its server went on, or is not what was written", ErrUnfit, got, trailer.Digest)
 	}
 	var err error
 	t.VisitEphemerals(func(s proto.SessionID, count int) {
@@ -218,6 +219,10 @@ func checkTree(t *tree.Tree, trailer *zkfile.Trailer) error {
 // replaceBy puts what was checked in the place of what there is.
 func (s *Server) replaceBy(b *restorable) error {
 	r, paused := s.opts.Replica, false
+	defer s.restoring.still.Store(false)
+	if err := s.stillImage(); err != nil {
+		return err
+	}
 	s.hold(func() {
 		if !s.step.stopping && r.Pause(s.step.now) {
 			paused = true
@@ -246,6 +251,21 @@ func (s *Server) replaceBy(b *restorable) error {
 			s.hold(func() { done = r.Tree() == b.tree && r.Serving() })
 		}
 	}
+	return nil
+}
+
+// stillImage waits until nobody writes the image, which may take a while, and has nobody begin: the exchange
+// would have to wait for it, and clients with it.
+func (s *Server) stillImage() error {
+	for s.restoring.still.Store(true); !s.image.mu.TryLock(); time.Sleep(slicePause) {
+		if err := s.cancelled(nil); err != nil {
+			return err
+		}
+		if s.image.full.Load() {
+			return fmt.Errorf("%w: the image's disk is full", store.ErrNoSpace)
+		}
+	}
+	s.image.mu.Unlock()
 	return nil
 }
 

@@ -427,3 +427,36 @@ func TestRestoreUnderLoad(t *testing.T) {
 		t.Errorf("%v %+v", got.LastZxid(), got.Counts())
 	}
 }
+
+// TestRestoreWaitsForTheImage: while the image is being written the server goes on, and then is restored.
+func TestRestoreWaitsForTheImage(t *testing.T) {
+	r := newRestoreRig(t)
+	defer r.end()
+	file := fileOf(t, grown(t, 10), nil)
+	r.s.image.mu.Lock()
+	ended := make(chan error)
+	go func() {
+		_, err := r.restore(file)
+		ended <- err
+	}()
+	r.until("it waits", r.s.restoring.still.Load)
+	u := r.user()
+	u.send(create(1, "/here", nil))
+	u.want(1, proto.ErrOK)
+	r.s.image.mu.Unlock()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	r.s.image.mu.Lock()
+	r.s.image.full.Store(true)
+	go func() {
+		_, err := r.restore(file)
+		ended <- err
+	}()
+	if err := <-ended; !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("while the image's disk is full: %v", err)
+	}
+	r.s.image.full.Store(false)
+	r.s.image.mu.Unlock()
+	r.until("the image is written again", func() bool { return !r.s.restoring.still.Load() })
+}
