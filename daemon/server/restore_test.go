@@ -388,8 +388,7 @@ func TestUploadOfOneWhoHasGone(t *testing.T) {
 	}
 }
 
-// TestRestoreUnderLoad has clients write until their connections end: what was acknowledged is in the old data, and
-// the new ones are the snapshot's.
+// TestRestoreUnderLoad has clients write until their connections end, and backups made meanwhile.
 func TestRestoreUnderLoad(t *testing.T) {
 	want := grown(t, 5000)
 	file := fileOf(t, want, nil)
@@ -414,6 +413,25 @@ func TestRestoreUnderLoad(t *testing.T) {
 			}
 		}
 	}()
+	backups := make(chan int)
+	go func() {
+		made := 0
+		defer func() { backups <- made }()
+		for {
+			select {
+			case <-halt:
+				return
+			default:
+			}
+			b, err := r.s.Backup(context.Background())
+			if err == nil {
+				whole(t, b)
+				made++
+			} else if !errors.Is(err, store.ErrReplaced) {
+				t.Error(err)
+			}
+		}
+	}()
 	for range 5 {
 		if _, err := r.restore(file); err != nil {
 			t.Fatal(err)
@@ -422,6 +440,9 @@ func TestRestoreUnderLoad(t *testing.T) {
 	}
 	close(halt)
 	<-ended
+	if made := <-backups; made == 0 {
+		t.Error("there was no backup")
+	}
 	got := r.end()
 	if got.LastZxid().Epoch() != 5 || got.Counts().Znodes < want.Counts().Znodes {
 		t.Errorf("%v %+v", got.LastZxid(), got.Counts())

@@ -28,11 +28,12 @@ const (
 
 // image is the image's database.
 type image struct {
-	stor  *dirStorage
-	db    *leveldb.DB
-	zxid  proto.Zxid
-	rifts []proto.Rift
-	dead  bool // a write failed for want of space: it is opened anew before the next one
+	stor    *dirStorage
+	db      *leveldb.DB
+	zxid    proto.Zxid
+	rifts   []proto.Rift
+	readers readers
+	dead    bool // a write failed for want of space: it is opened anew before the next one
 }
 
 func (s *Store) imageDir() string { return filepath.Join(s.opt.ImageDir, "image") }
@@ -325,7 +326,7 @@ func (m *image) close(log logrus.FieldLogger) {
 	if m.db == nil {
 		return
 	}
-	if err := m.db.Close(); err != nil {
+	if err := m.readers.close(m.db.Close); err != nil {
 		log.WithError(err).Warn("the image did not close cleanly")
 	}
 }

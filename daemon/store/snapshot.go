@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/iterator"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -13,16 +14,17 @@ import (
 
 // Snapshot is the image as it was at some moment, whatever is written afterwards.
 type Snapshot struct {
-	s    *Store
-	snap *leveldb.Snapshot
+	s     *Store
+	image *image
+	snap  *leveldb.Snapshot
 }
 
 // SnapshotImage takes a snapshot of the image. It reads nothing and so takes no time, whatever the
 // image holds. Until the snapshot is released, the log behind it is kept.
 func (s *Store) SnapshotImage() (*Snapshot, error) {
-	n := &Snapshot{s: s}
 	s.mu.Lock()
 	m := s.image
+	n := &Snapshot{s: s, image: m}
 	if m != nil && m.db != nil {
 		if s.held == nil {
 			s.held = make(map[*Snapshot]proto.Zxid)
@@ -33,8 +35,11 @@ func (s *Store) SnapshotImage() (*Snapshot, error) {
 	if m == nil || m.db == nil {
 		return nil, ErrReplaced
 	}
-	var err error
-	if n.snap, err = m.db.GetSnapshot(); err != nil {
+	err := m.readers.do(func() (err error) {
+		n.snap, err = m.db.GetSnapshot()
+		return err
+	})
+	if err != nil {
 		n.letLogGo()
 		return nil, damaged(s.imageDir(), err)
 	}
@@ -43,7 +48,7 @@ func (s *Store) SnapshotImage() (*Snapshot, error) {
 
 // Zxid is the position in history at which the image was.
 func (n *Snapshot) Zxid() (proto.Zxid, error) {
-	z, err := n.snap.Get([]byte{keyZxid}, nil)
+	z, err := n.get([]byte{keyZxid})
 	if err == nil && len(z) != 8 {
 		err = leveldb.ErrNotFound
 	}
@@ -81,12 +86,34 @@ func (n *Snapshot) ReadKind(kind byte, f func(key, value []byte) error) error {
 
 func (n *Snapshot) read(prefix []byte, f func(key, value []byte) error) error {
 	r := util.BytesPrefix(prefix)
-	return replaced(readRange(n.snap, n.s.imageDir(), r.Start, r.Limit, f))
+	it, err := n.image.readers.begin(func() iterator.Iterator { return n.snap.NewIterator(r, nil) })
+	if err != nil {
+		return err
+	}
+	defer n.image.readers.end(it)
+	var failed error // of f
+	err = n.image.readers.each(it, func(key, value []byte) error {
+		failed = f(key[1:], value)
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	return replaced(damaged(n.s.imageDir(), err))
+}
+
+// get reads one key.
+func (n *Snapshot) get(key []byte) (value []byte, err error) {
+	err = n.image.readers.do(func() error {
+		value, err = n.snap.Get(key, nil)
+		return err
+	})
+	return value, err
 }
 
 // Get is the value of a record, or nil if there is none.
 func (n *Snapshot) Get(key []byte) ([]byte, error) {
-	v, err := n.snap.Get(append([]byte{keyRecord}, key...), nil)
+	v, err := n.get(append([]byte{keyRecord}, key...))
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return nil, nil
 	}

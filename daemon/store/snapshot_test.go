@@ -2,6 +2,9 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/zkd-project/zkd/daemon/proto"
@@ -72,5 +75,90 @@ func TestLogIsHeldWithinBounds(t *testing.T) {
 	}
 	if grow(20); held() {
 		t.Error("the log is held without end")
+	}
+}
+
+// TestSnapshotsWhileReplaced reads an image all the time while it gives way to others: readers get all records of one
+// image, or are told.
+func TestSnapshotsWhileReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir})
+	if err := s.Replay(0, func(proto.Zxid, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	const records = 2000
+	put := func(b *ImageBatch, value string) {
+		for i := range records {
+			b.Put([]byte{'n', 0, 0, byte(i >> 8), byte(i)}, []byte(value))
+		}
+	}
+	replace := func(zxid proto.Zxid) error {
+		n, err := s.Install()
+		if err != nil {
+			return err
+		}
+		b := s.NewImageBatch()
+		put(b, fmt.Sprint(int64(zxid)))
+		return errors.Join(n.Write(b), n.Commit(zxid))
+	}
+	if err := replace(epoch2); err != nil {
+		t.Fatal(err)
+	}
+	read := func() (whole bool, err error) {
+		n, err := s.SnapshotImage()
+		if err != nil {
+			return false, err
+		}
+		defer n.Release()
+		at, err := n.Zxid()
+		if err != nil {
+			return false, err
+		}
+		got := 0
+		err = n.Read(func(_, value []byte) error {
+			if got++; string(value) != fmt.Sprint(int64(at)) {
+				return fmt.Errorf("%s in the image at %v", value, at)
+			}
+			return nil
+		})
+		if err == nil && got != records {
+			err = fmt.Errorf("%d records", got)
+		}
+		return err == nil, err
+	}
+	var readers sync.WaitGroup
+	var whole, told atomic.Int64
+	halt := make(chan struct{})
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-halt:
+					return
+				default:
+				}
+				switch ok, err := read(); {
+				case ok:
+					whole.Add(1)
+				case errors.Is(err, ErrReplaced):
+					told.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := proto.Zxid(2); i < 40 && !t.Failed(); i++ {
+		if err := replace(epoch2 * i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(halt)
+	readers.Wait()
+	if whole.Load() == 0 || told.Load() == 0 {
+		t.Errorf("%d readers got an image, and %d were told", whole.Load(), told.Load())
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
