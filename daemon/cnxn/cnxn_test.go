@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,6 +66,36 @@ func TestLimits(t *testing.T) {
 	if st := p.Stats(); st.RefusedIP != 1 || st.RefusedAll != 1 || st.Accepted != 4 {
 		t.Errorf("counted %+v", st)
 	}
+}
+
+// TestDescriptorsAreLeft: clients must not use up those that the log and other servers' connections need.
+func TestDescriptorsAreLeft(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := int(f.Fd())
+	f.Close()
+	e := newEcho()
+	p := serve(t, Options{MaxFiles: next + 20}, e) // this test's ends of the connections count, too
+	var conns []net.Conn
+	for len(conns) < 20 && p.Stats().RefusedAll == 0 {
+		conns = append(conns, dial(t, p))
+		send(t, conns[len(conns)-1], frameOf(nil))
+		if _, err := conns[len(conns)-1].Read(make([]byte, 4)); err != nil {
+			break
+		}
+	}
+	if n := len(conns); n < 2 || n > 11 || p.Stats().RefusedAll != 1 {
+		t.Fatalf("%d connections, and %+v", n, p.Stats())
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	e.until(t, "the closed connections were counted out", func() bool { return p.Stats().Connections == 0 })
+	c := dial(t, p)
+	send(t, c, frameOf([]byte("room again")))
+	receive(t, c)
 }
 
 func TestFirstFrameInTime(t *testing.T) {

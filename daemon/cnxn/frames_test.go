@@ -66,7 +66,7 @@ func (b *bench) connect(t testing.TB) {
 	}
 	b.far, b.got, b.gone, b.opened = fds[1], nil, false, 0
 	b.c = &Conn{p: b.p, sock: socket{fd: fds[0], ep: b.p.ep}}
-	b.p.ports.admit(b.c.peer.Addr())
+	b.p.ports.admit(0, b.c.peer.Addr())
 	if err := b.p.add(b.c); err != nil {
 		t.Fatal(err)
 	}

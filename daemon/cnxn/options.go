@@ -2,10 +2,12 @@ package cnxn
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // DefaultMaxFrame is the longest frame that is taken from a client, in bytes.
@@ -33,6 +35,7 @@ type Options struct {
 	KeepAlive   time.Duration // idle time until the kernel probes the peer; default 60 s
 	QueueSoft   int           // bytes of unsent output above which input is not read; default 1 MiB
 	QueueHard   int           // bytes of unsent output above which the connection is closed; default 16 MiB
+	MaxFiles    int           // descriptors in use, by whomever, above which no client is let in; default leaves some
 	Pollers     int           // goroutines that read sockets at a time; default half of GOMAXPROCS
 	ClosePeriod time.Duration // how long a connection that is closed may take to read its last output; default 5 s
 
@@ -53,6 +56,7 @@ func (o *Options) setDefaults() error {
 	def(&o.MaxFrame, DefaultMaxFrame)
 	def(&o.QueueSoft, 1<<20)
 	def(&o.QueueHard, 16<<20)
+	def(&o.MaxFiles, filesForClients())
 	def(&o.Pollers, max(1, runtime.GOMAXPROCS(0)/2))
 	defTime(&o.FirstFrame, 10*time.Second)
 	defTime(&o.KeepAlive, time.Minute)
@@ -67,6 +71,19 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("cnxn: no logger")
 	}
 	return nil
+}
+
+// spareFiles are the descriptors that are left to the rest of the server: without any the log
+// cannot be written, and clients could bring all servers of an ensemble down.
+const spareFiles = 256
+
+// filesForClients is the number of descriptors up to which clients are let in.
+func filesForClients() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(l.Cur) - min(spareFiles, int(l.Cur)/2)
 }
 
 // Handler takes what the client ports bring. Open, Input and Closed of one connection
@@ -97,7 +114,7 @@ type Stats struct {
 	Connections int64 // open now
 	Accepted    int64
 	RefusedIP   int64 // by Limits.PerIP
-	RefusedAll  int64 // by Limits.Total
+	RefusedAll  int64 // by Limits.Total or MaxFiles
 	BadFrames   int64 // closed for a frame length out of range
 	Late        int64 // closed for want of a first frame
 	Slow        int64 // closed because unsent output went above the hard limit

@@ -37,8 +37,8 @@ type Ports struct {
 
 // counters are the parts of Stats.
 type counters struct {
-	accepted, refusedIP, refusedAll, badFrames, late, slow, paused, words atomic.Int64
-	received, sent                                                        atomic.Int64
+	accepted, refusedIP, refusedAll, refusedFiles, badFrames, late, slow, paused, words atomic.Int64
+	received, sent                                                                      atomic.Int64
 }
 
 // Listen binds every address of o and returns without accepting yet. Connections that
@@ -206,7 +206,7 @@ func (p *Ports) listenerOf(fd int32) *listener {
 
 // take takes on an accepted socket, or closes it without a byte if it is one too many.
 func (p *Ports) take(fd int, peer netip.AddrPort) {
-	poller := p.admit(peer.Addr())
+	poller := p.admit(fd, peer.Addr())
 	if poller == nil {
 		_ = unix.Close(fd)
 		return
@@ -224,12 +224,20 @@ func (p *Ports) take(fd int, peer netip.AddrPort) {
 	}
 }
 
-// admit counts a connection from ip and picks its poller; nil refuses it.
-func (p *Ports) admit(ip netip.Addr) *poller {
+// admit counts a connection from ip and picks its poller; nil refuses it. Its descriptor is the
+// lowest one that was free, so it tells how many there are in use.
+func (p *Ports) admit(fd int, ip netip.Addr) *poller {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closing:
+		return nil
+	case fd >= p.opts.MaxFiles:
+		p.stats.refusedAll.Add(1)
+		if p.stats.refusedFiles.Add(1) == 1 {
+			p.opts.Log.WithField("limit", p.opts.MaxFiles).
+				Warn("Refusing connections: the file descriptors that are left are the server's; raise LimitNOFILE")
+		}
 		return nil
 	case p.limits.Total > 0 && p.total >= p.limits.Total:
 		if p.stats.refusedAll.Add(1) == 1 {

@@ -72,7 +72,7 @@ var keys = []Key{
 	{Name: "maxClientCnxns", Kind: Number, Default: "60", Min: 0, Max: maxInt, Class: Effective, Reload: true,
 		Help: "Connections from one address; 0 is no limit.", field: func(c *Config) any { return &c.MaxClientCnxns }},
 	{Name: "maxCnxns", Kind: Number, Default: "0", Min: 0, Max: maxInt, Class: Effective, Reload: true,
-		Help: "Connections in all; 0 is no limit.", field: func(c *Config) any { return &c.MaxCnxns }},
+		Help: "Connections in all; 0 is no limit but that of file descriptors, of which some are left to the server itself.", field: func(c *Config) any { return &c.MaxCnxns }},
 	{Name: "jute.maxbuffer", Kind: Number, Default: "1048575", Min: 1024, Max: 1 << 30, Class: Effective,
 		Help: "Largest request, and so the largest data of a znode, in bytes; no transaction is more than twice as large. The same on all servers.", field: func(c *Config) any { return &c.MaxFrame }},
 	{Name: "globalOutstandingLimit", Kind: Number, Default: "1000", Min: 1, Max: maxInt, Class: Effective,
