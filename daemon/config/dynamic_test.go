@@ -194,6 +194,26 @@ func TestEnvironmentGoesBeforeLine(t *testing.T) {
 		"environment variable ZKD_CLIENTPORT: clientPort: it is 2182", "zoo.cfg:2: server.1 has 2199")
 }
 
+// TestVariableOfAProperty: a key may be written as the property that it is in Java, also as a variable.
+func TestVariableOfAProperty(t *testing.T) {
+	t.Setenv("ZKD_ZOOKEEPER_ENFORCEQUOTA", "true")
+	t.Setenv("ZKD_ZOOKEEPER_SKIPACL", "yes")
+	t.Setenv("ZKD_SKIPACL", "no")
+	c, err := Load(write(t, "dataDir=/d\nenforceQuota=false\nskipACL=yes\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setting(c, "enforceQuota")
+	if !c.EnforceQuota || s.Source != "environment variable ZKD_ZOOKEEPER_ENFORCEQUOTA" {
+		t.Errorf("%+v", s)
+	}
+	if s := setting(c, "skipACL"); c.SkipACL || s.Source != "environment variable ZKD_SKIPACL" {
+		t.Errorf("%+v", s)
+	}
+	t.Setenv("ZKD_ZOOKEEPER_SSLQUORUM", "true")
+	refused(t, "TLS by a variable", c.File, "environment variable ZKD_ZOOKEEPER_SSLQUORUM", "sslQuorum")
+}
+
 func TestUnknownVariables(t *testing.T) {
 	for _, name := range []string{"ZKD_RESTART_ON_UPGRADE", "ZKD_TEST_X", "ZKD_TICKTIMES", "ZKD_SERVER1", "ZKD_FROBNICATION"} {
 		t.Setenv(name, "7")

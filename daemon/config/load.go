@@ -49,6 +49,9 @@ func EnvName(key string) string {
 	return "ZKD_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }
 
+// variables are the environment variables that set a key, the one that counts first.
+func variables(key string) []string { return []string{EnvName(key), EnvName("zookeeper." + key)} }
+
 // loader gathers what the files say.
 type loader struct {
 	file      string   // the first one
@@ -147,7 +150,7 @@ func newLoader(file string) *loader {
 	table := Table()
 	for i := range table {
 		k := &table[i]
-		_ = l.v.BindEnv(k.Name, EnvName(k.Name)) // fails only without a name
+		_ = l.v.BindEnv(append([]string{k.Name}, variables(k.Name)...)...) // fails only without a name
 		for _, name := range append([]string{k.Name}, k.Aliases...) {
 			l.known[name] = k
 			l.known["zookeeper."+name] = k
@@ -243,8 +246,11 @@ func (l *loader) stranger(e entry) {
 // value is the text that a setting has, and where from; both are empty if it is not set.
 func (l *loader) value(name string) (value, source string) {
 	source = l.source[name]
-	if env := EnvName(name); os.Getenv(env) != "" {
-		source = fromEnv(env)
+	for _, env := range variables(name) {
+		if os.Getenv(env) != "" {
+			source = fromEnv(env)
+			break
+		}
 	}
 	if source == "" {
 		return "", ""
