@@ -156,6 +156,8 @@ func (w *Words) snapshot(out http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		size, err = b.WriteTo(io.Discard)
 	}
+	slow := &patient{out, http.NewResponseController(out)}
+	slow.wait() // it may have taken long
 	if err != nil {
 		if r.Context().Err() == nil { // nobody has gone away
 			w.backups.failed.Add(1)
@@ -173,7 +175,7 @@ func (w *Words) snapshot(out http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.FormatInt(size, 10))
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="snapshot.%x"`, uint64(b.Zxid())))
-	if _, err := b.WriteTo(&patient{out, http.NewResponseController(out)}); err != nil {
+	if _, err := b.WriteTo(slow); err != nil {
 		w.backups.failed.Add(1)
 		panic(http.ErrAbortHandler) // so that the client sees that the file is not whole
 	}
@@ -185,10 +187,11 @@ type patient struct {
 	control *http.ResponseController
 }
 
+// wait begins a new while. It fails only for a connection that is gone, as the next write does.
+func (p *patient) wait() { _ = p.control.SetWriteDeadline(time.Now().Add(stallTime)) }
+
 // Write implements io.Writer.
 func (p *patient) Write(b []byte) (int, error) {
-	if err := p.control.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
-		return 0, err
-	}
+	p.wait()
 	return p.out.Write(b)
 }

@@ -22,15 +22,21 @@ import (
 // all are pages with everything on them.
 var all = Pages{Metrics: true, Runtime: true, Health: true, Commands: "/commands"}
 
-// fetcher serves pages on a local socket and gets them from there.
-func fetcher(t *testing.T, w *Words, p Pages) func(path string) (int, string) {
+// shortDir is a directory for sockets, whose paths must be short.
+func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "zkd") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "zkd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	return dir
+}
+
+// fetcher serves pages on a local socket and gets them from there.
+func fetcher(t *testing.T, w *Words, p Pages) func(path string) (int, string) {
+	t.Helper()
+	path := filepath.Join(shortDir(t), "s")
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	ports := w.Listen([]Port{{Network: "unix", Address: path, Pages: p, Idle: time.Minute}}, log)

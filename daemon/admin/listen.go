@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// headerTime is how long a request's header may take.
-const headerTime = 5 * time.Second
+const (
+	headerTime = 5 * time.Second // that a request's header may take
+	maxConns   = 128             // connections of a port at a time; others wait to be accepted
+)
 
 // ErrSocket says that a local socket belongs to somebody else.
 var ErrSocket = errors.New("socket in use")
@@ -27,6 +30,7 @@ type Port struct {
 	Address string
 	Pages   Pages
 	Idle    time.Duration // after which an unused connection is closed
+	Stall   time.Duration // that a client may take for a request's body, or for an answer; default 30 s
 }
 
 // Ports serves pages in several places.
@@ -46,8 +50,9 @@ func (w *Words) Listen(ports []Port, log logrus.FieldLogger) *Ports {
 			log.WithError(err).Warn("The operations page is not served here; the server goes on without it")
 			continue
 		}
+		l = &limited{Listener: l, room: make(chan struct{}, maxConns), closed: make(chan struct{})}
 		s := &http.Server{
-			Handler: w.Handler(port.Pages), IdleTimeout: port.Idle, ReadHeaderTimeout: headerTime,
+			Handler: hurried(w.Handler(port.Pages), cmp.Or(port.Stall, stallTime)), IdleTimeout: port.Idle, ReadHeaderTimeout: headerTime,
 		}
 		p.servers = append(p.servers, s)
 		p.running.Go(func() {
@@ -70,6 +75,63 @@ func (p *Ports) Close() {
 		}
 	}
 	p.running.Wait()
+}
+
+// hurried keeps clients from holding a connection for ever by sending no body, or reading no answer.
+func hurried(pages http.Handler, stall time.Duration) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		c, end := http.NewResponseController(out), time.Now().Add(stall)
+		err := c.SetWriteDeadline(end)
+		if err == nil && r.ContentLength != 0 {
+			err = c.SetReadDeadline(end)
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // the connection is gone
+		}
+		pages.ServeHTTP(out, r)
+	})
+}
+
+// limited is a listener with a bounded number of connections.
+type limited struct {
+	net.Listener
+	room   chan struct{} // has an element for each connection
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept implements net.Listener.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.room <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.room
+		return nil, err
+	}
+	return &counted{Conn: c, leave: func() { <-l.room }}, nil
+}
+
+// Close implements net.Listener.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// counted is a connection of a limited listener.
+type counted struct {
+	net.Conn
+	leave func()
+	once  sync.Once
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	defer c.once.Do(c.leave)
+	return c.Conn.Close()
 }
 
 func listen(port Port) (net.Listener, error) {
