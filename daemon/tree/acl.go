@@ -30,6 +30,7 @@ type aclTable struct {
 	raw    map[string]ACLID     // from what a request carries, where the caller does not matter
 	free   []ACLID
 	idle   []ACLID // lists that nothing referred to at some time, oldest first
+	weight int     // bytes of those in idle, encoded
 	live   int
 }
 
@@ -39,9 +40,10 @@ const aclChunk = 64
 const shortList = 32
 
 const (
-	maxIdle   = 1024 // lists kept although nothing refers to them
-	maxRaw    = 4096 // entries that tell how a request's list was fixed up
-	maxRawLen = 1024 // bytes of such an entry
+	maxIdle   = 1024    // lists kept although nothing refers to them
+	maxWeight = 1 << 20 // bytes of them: who may do nothing at all can send long ones
+	maxRaw    = 4096    // entries that tell how a request's list was fixed up
+	maxRawLen = 1024    // bytes of such an entry
 )
 
 func newACLTable() aclTable {
@@ -109,17 +111,22 @@ func (a *aclTable) rest(id ACLID) {
 	if l := a.at(id); !l.idle {
 		l.idle = true
 		a.idle = append(a.idle, id)
+		a.weight += len(l.encoded)
 	}
 }
+
+// crowded says whether there are too many lists that nothing refers to.
+func (a *aclTable) crowded() bool { return len(a.idle) > maxIdle || a.weight > maxWeight }
 
 // forgetACLs drops lists that nothing refers to, oldest first, when there are too many.
 // It must not be called while an event that has not been delivered has such a list.
 func (t *Tree) forgetACLs() {
 	a := &t.acls
-	for len(a.idle) > maxIdle {
+	for a.crowded() {
 		id := a.idle[0]
 		a.idle = a.idle[1:]
 		l := a.at(id)
+		a.weight -= len(l.encoded)
 		if l.idle = false; l.refs > 0 {
 			continue
 		}

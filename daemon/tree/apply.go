@@ -19,7 +19,7 @@ type Result struct {
 // Apply makes a committed transaction take effect. Transactions come in zxid order;
 // one that comes again changes nothing. Source: DataTree.java, processTxn.
 func (t *Tree) Apply(txn *proto.Txn, res *Result) {
-	if len(t.acls.idle) > maxIdle && len(t.watches.events) == 0 {
+	if t.acls.crowded() && len(t.watches.events) == 0 {
 		t.forgetACLs()
 	}
 	t.watches.sweep(sweepBit)

@@ -116,6 +116,11 @@ func (c *checker) acls() {
 		c.want(t.acls.ids[string(l.encoded)] == id, "ACL %d is not found", id)
 		c.want(l.refs > 0 || l.idle, "ACL %d is lost", id)
 	}
+	weight := 0
+	for _, id := range t.acls.idle {
+		weight += len(t.acls.at(id).encoded)
+	}
+	c.want(weight == t.acls.weight, "%d bytes of idle ACLs, counted %d", weight, t.acls.weight)
 	c.want(live == t.acls.live && live == len(t.acls.ids), "%d ACLs, counted %d", live, t.acls.live)
 }
 

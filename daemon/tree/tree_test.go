@@ -246,6 +246,32 @@ func TestIdleACLs(t *testing.T) {
 	}
 }
 
+// TestIdleACLsAreLight: a client that is refused everything must not fill the memory with lists.
+func TestIdleACLsAreLight(t *testing.T) {
+	d := newDriver()
+	d.create("/keep", nil)
+	for i := range 100 {
+		long := make([]proto.ACL, 4000)
+		for k := range long {
+			long[k] = proto.ACL{Perms: 31, ID: proto.ID{Scheme: "digest", ID: fmt.Sprintf("%d-%d:x", i, k)}}
+		}
+		req := proto.Request{Op: proto.OpSetACL, Path: []byte("/nosuch"), ACL: proto.AppendACLs(nil, long), Version: -1}
+		if code := d.do(&req); code != proto.ErrNoNode {
+			t.Fatal(code)
+		}
+	}
+	size := 0
+	for encoded := range d.t.acls.ids {
+		size += len(encoded)
+	}
+	if size > 2*maxWeight {
+		t.Errorf("%d bytes of lists that nothing refers to", size)
+	}
+	if err := d.t.check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestManyWatchers has many connections watch one path and many paths watched by one.
 func TestManyWatchers(t *testing.T) {
 	d := newDriver()
