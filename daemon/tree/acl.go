@@ -15,6 +15,7 @@ type ACLID uint32
 // aclList is one distinct list.
 type aclList struct {
 	encoded []byte // nil in a free place
+	masked  []byte // the same without hashes, once somebody has asked for it
 	acls    []proto.ACL
 	world   proto.Perms // what world:anyone may do
 	refs    int32       // znodes and promises that have it

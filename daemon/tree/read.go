@@ -113,10 +113,19 @@ type listCache struct {
 
 const (
 	cachedList  = 64       // children from which a list is worth keeping
+	cachedNames = 16 << 10 // bytes from which a list of fewer is: names may be long
 	cachedBytes = 32 << 20 // of all lists together
 )
 
 func newListCache() listCache { return listCache{byNode: make(map[nodeID][]byte)} }
+
+// of is the list of a znode's children, nil if it is not kept.
+func (l *listCache) of(id nodeID) []byte {
+	if len(l.byNode) == 0 {
+		return nil
+	}
+	return l.byNode[id]
+}
 
 func (l *listCache) drop(id nodeID) {
 	if len(l.byNode) == 0 {
@@ -138,12 +147,18 @@ func (l *listCache) keep(id nodeID, b []byte) {
 }
 
 func (t *Tree) appendChildren(out *proto.Out, id nodeID, f *family) {
-	if f.children < cachedList {
-		out.B = t.appendNames(out.B, f)
-		return
-	}
-	b := t.lists.byNode[id]
-	if b == nil {
+	b := t.lists.of(id)
+	mark := len(out.B)
+	switch {
+	case b != nil:
+	case f.children < cachedList:
+		if out.B = t.appendNames(out.B, f); len(out.B)-mark < cachedNames {
+			return
+		}
+		b = bytes.Clone(out.B[mark:])
+		out.B = out.B[:mark]
+		t.lists.keep(id, b)
+	default:
 		b = t.appendNames(nil, f)
 		t.lists.keep(id, b)
 	}
@@ -172,9 +187,12 @@ func (t *Tree) getACL(c *Caller, req *proto.Request, out *proto.Out) proto.ErrCo
 	}
 	l := t.acls.at(n.acl)
 	if t.Allowed(n.acl, proto.PermAdmin, c.IDs) {
-		out.B = append(out.B, l.encoded...)
+		out.Immutable(l.encoded)
 	} else {
-		out.B = proto.AppendACLs(out.B, masked(l.acls))
+		if l.masked == nil {
+			l.masked = proto.AppendACLs(nil, masked(l.acls))
+		}
+		out.Immutable(l.masked)
 	}
 	var z full
 	t.load(n, &z)
