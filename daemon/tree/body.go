@@ -137,8 +137,9 @@ func (b *BodyLoader) ACL(number int64, encoded []byte) error {
 	return b.put(keyACL, binary.BigEndian.AppendUint32(nil, uint32(id)), encoded)
 }
 
-// aclOf finds a znode's list. One that the snapshot does not hold is nobody's: such
-// znodes come from servers that wrote lists and znodes at different moments.
+// aclOf finds a znode's list. One that the snapshot does not hold allows nobody anything: such
+// znodes come from servers that wrote lists and znodes at different moments. An empty list would
+// allow everything.
 func (b *BodyLoader) aclOf(number int64) (ACLID, error) {
 	id, ok := b.acls[number]
 	if ok {
@@ -148,7 +149,7 @@ func (b *BodyLoader) aclOf(number int64) (ACLID, error) {
 	if number == openNumber {
 		list = proto.OpenACLUnsafe
 	} else {
-		list = []proto.ACL{}
+		list = []proto.ACL{{ID: proto.ID{Scheme: "world", ID: "anyone"}}}
 	}
 	err := b.ACL(number, proto.AppendACLs(nil, list))
 	return b.acls[number], err
