@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,4 +70,20 @@ func TestLoadKinds(t *testing.T) {
 	if err == nil || !strings.Contains(explain(err), "extendedTypesEnabled=true") {
 		t.Error(err)
 	}
+}
+
+// TestACLsOfDumps: an ACL must not come back as another one.
+func TestACLsOfDumps(t *testing.T) {
+	n := dumped{ACL: []string{"x509:CN=a:r,world:anyone:cdrwa", "x509:CN=b,O=c:r"}}
+	acls, err := parseACLs(n.ACL)
+	if got := formatACL(acls); err != nil || !slices.Equal(got, n.ACL) {
+		t.Errorf("%q, %v", got, err)
+	}
+	addr := serve(t)
+	expect(t, addr, "Created /a\n", "create", "/a", "1", "world:anyone:r,digest:bob:ikIaKsbtGweaHnb/jKn7OHqbunM=:cdrwa")
+	if out, err := zkctl(addr, "", "dump", "/"); err == nil || !strings.Contains(explain(err), "--auth") {
+		t.Errorf("without the right to see hashes: %s, %v", out, err)
+	}
+	expect(t, addr, `{"path":"/a","data":"1","acl":["world:anyone:r","digest:bob:ikIaKsbtGweaHnb/jKn7OHqbunM=:cdrwa"]}`+"\n",
+		"--auth", "digest:bob:pw", "dump", "/")
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -88,7 +90,7 @@ func dumpTree(out, notes io.Writer, c *client.Client, top string) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	var failed error
-	left := 0
+	left, hidden, first := 0, 0, ""
 	err := walk(c, top, func(path string) {
 		if failed != nil || path == "/" || path == "/zookeeper" || strings.HasPrefix(path, "/zookeeper/") {
 			return
@@ -101,11 +103,19 @@ func dumpTree(out, notes io.Writer, c *client.Client, top string) error {
 		case ephemeral:
 			left++
 		default:
+			if slices.ContainsFunc(n.ACL, masked) {
+				hidden++
+				first = cmp.Or(first, path)
+			}
 			failed = enc.Encode(n)
 		}
 	})
 	if left > 0 {
 		fmt.Fprintf(notes, "%d ephemeral znodes were left out\n", left)
+	}
+	if hidden > 0 && failed == nil && err == nil {
+		return fmt.Errorf("the ACL of %s, the first %s, has no hashes, which are shown only to who may administer "+
+			"the znode: give an --auth that may, or dump from a snapshot (--from)", counted(hidden, "znode"), first)
 	}
 	return errors.Join(failed, err)
 }
@@ -123,6 +133,11 @@ func readNode(c *client.Client, path string) (n dumped, ephemeral bool, err erro
 		return n, false, err
 	}
 	return dumpedOf(path, data, formatACL(acls)), false, nil
+}
+
+// masked says whether an entry of an ACL lacks its hash. Loaded so, it lets nobody in.
+func masked(entry string) bool {
+	return strings.HasPrefix(entry, "digest:") && strings.HasSuffix(entry[:strings.LastIndexByte(entry, ':')], ":x")
 }
 
 func dumpedOf(path string, data []byte, acl []string) dumped {
@@ -172,7 +187,7 @@ func writeNode(c *client.Client, at string, n *dumped, replace bool) (fresh bool
 	}
 	acls, err := parseACL(openACL)
 	if len(n.ACL) > 0 {
-		acls, err = parseACL(strings.Join(n.ACL, ","))
+		acls, err = parseACLs(n.ACL) // an id may have commas in it, as those of x509 do
 	}
 	if err != nil {
 		return false, err

@@ -233,13 +233,16 @@ func setACLs(c *client.Client, top string, acls []proto.ACL, version int32) erro
 	return errors.Join(errs...)
 }
 
-// parseACL reads scheme:id:perms; the id may have colons in it.
-func parseACL(text string) ([]proto.ACL, error) {
+// parseACL reads entries with commas between them.
+func parseACL(text string) ([]proto.ACL, error) { return parseACLs(strings.Split(text, ",")) }
+
+// parseACLs reads entries, scheme:id:perms each; the id may have colons in it.
+func parseACLs(entries []string) ([]proto.ACL, error) {
 	bits := map[rune]proto.Perms{
 		'c': proto.PermCreate, 'd': proto.PermDelete, 'r': proto.PermRead, 'w': proto.PermWrite, 'a': proto.PermAdmin,
 	}
 	var acls []proto.ACL
-	for entry := range strings.SplitSeq(text, ",") {
+	for _, entry := range entries {
 		first, last := strings.IndexByte(entry, ':'), strings.LastIndexByte(entry, ':')
 		if first < 0 || first == last {
 			return nil, fmt.Errorf("ACL %q: give scheme:id:perms, for example world:anyone:cdrwa", entry)
