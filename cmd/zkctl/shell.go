@@ -282,10 +282,11 @@ func (s *shell) with(f func(*client.Client) error) error {
 	}
 	if s.c == nil {
 		c, err := client.Dial(s.g.servers, s.g.timeout)
-		if err == nil {
-			err = s.g.prove(c)
-		}
 		if err != nil {
+			return err
+		}
+		if err := s.g.prove(c); err != nil {
+			_ = c.Close() // it ends by itself, too
 			return err
 		}
 		s.c = c

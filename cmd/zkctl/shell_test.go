@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zkd-project/zkd/daemon/config"
 )
 
 // typing is a shell that somebody types into.
@@ -74,5 +76,27 @@ func TestHelp(t *testing.T) {
 		if builtinHelp[name][1] == "" {
 			t.Errorf("no help for %s", name)
 		}
+	}
+}
+
+// TestShortSession: a session lives on while nobody types, also where the server allows only short ones.
+func TestShortSession(t *testing.T) {
+	file, _ := configured(t, "clientPortAddress=127.0.0.1\ntickTime=100\nmaxSessionTimeout=600")
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, stop := serveConfig(t, cfg)
+	t.Cleanup(stop)
+	s, out := typing(t, addr)
+	if err := s.line("create -e /mine"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	s.mu.Lock()
+	out.Reset()
+	s.mu.Unlock()
+	if err := s.line("ls /"); err != nil || !strings.Contains(out.String(), "mine") {
+		t.Errorf("%q, %v", out, err)
 	}
 }

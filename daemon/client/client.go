@@ -26,6 +26,7 @@ type Client struct {
 	conn    net.Conn
 	r       *bufio.Reader
 	timeout time.Duration
+	pause   time.Duration // after which the server has to hear something
 	xid     int32
 	id      proto.SessionID
 	sent    time.Time // when the last request was
@@ -85,6 +86,7 @@ func dial(addr string, timeout time.Duration) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("client: %s: %w", addr, err), conn.Close())
 	}
 	c.id = res.Session
+	c.pause = min(timeout, time.Duration(res.Timeout)*time.Millisecond) / 3 // the server may allow less than was asked for
 	return c, nil
 }
 
@@ -148,11 +150,11 @@ func (c *Client) Await(d time.Duration) error {
 		if left <= 0 {
 			return nil
 		}
-		if err := c.conn.SetReadDeadline(time.Now().Add(min(left, c.timeout/3))); err != nil {
+		if err := c.conn.SetReadDeadline(time.Now().Add(min(left, c.pause))); err != nil {
 			return err
 		}
 		if _, err := c.r.Peek(4); errors.Is(err, os.ErrDeadlineExceeded) {
-			if time.Since(c.sent) < c.timeout/3 {
+			if time.Since(c.sent) < c.pause {
 				continue
 			}
 			if _, err := c.Do(proto.OpPing, nil); err != nil {
