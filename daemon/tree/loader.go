@@ -132,7 +132,7 @@ func (l *Loader) Finish() (*Tree, error) {
 		return nil, fmt.Errorf("%w: at %v the digest of the tree is %#x and not %#x",
 			ErrImage, t.last, t.digest.sum, m.digest)
 	}
-	t.loadQuotas()
+	t.loadQuotas(l.foreign)
 	return t, nil
 }
 
@@ -329,8 +329,9 @@ func (t *Tree) pathSum(id nodeID, parent pathSum, buf *[]byte) pathSum {
 	return sum
 }
 
-// loadQuotas sets up the quotas that the tree holds.
-func (t *Tree) loadQuotas() {
+// loadQuotas sets up the quotas that the tree holds. With recount what the stats say is put right:
+// servers of Apache's write snapshots while the tree changes, and count anew when they load one.
+func (t *Tree) loadQuotas(recount bool) {
 	top := t.lookup([]byte(quotaPath))
 	if top == none {
 		return
@@ -344,4 +345,14 @@ func (t *Tree) loadQuotas() {
 			t.limit(owner, t.dataOf(n))
 		}
 	})
+	if !recount {
+		return
+	}
+	for owner, q := range t.quotas.byPath {
+		if q.stats != none {
+			q.used.count, q.used.bytes = t.sizes([]byte(owner))
+			q.usedOK = true
+			t.writeStats(q)
+		}
+	}
 }
