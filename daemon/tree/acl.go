@@ -177,17 +177,47 @@ func (t *Tree) Allowed(acl ACLID, want proto.Perms, ids []proto.ID) bool {
 			return true
 		}
 	}
+	others := ids
+	if len(ids) > shortList && len(l.acls) > shortList {
+		t.crowd.take(ids)
+		others = t.crowd.others
+	}
 	for _, e := range l.acls {
 		if e.Perms&want == 0 {
 			continue
 		}
-		for _, id := range ids {
+		if len(others) < len(ids) && t.crowd.digests[e.ID] {
+			return true
+		}
+		for _, id := range others {
 			if id.Scheme == e.ID.Scheme && t.opt.Match.Matches(id, e.ID) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// crowd is the identities of one client that has very many, so that not each has to be compared with
+// each entry of a list. Only of the scheme digest can there be many, and these match if they are equal.
+type crowd struct {
+	of      []proto.ID // all; a client's list is never changed
+	digests map[proto.ID]bool
+	others  []proto.ID
+}
+
+func (c *crowd) take(ids []proto.ID) {
+	if len(c.of) == len(ids) && &c.of[0] == &ids[0] {
+		return
+	}
+	*c = crowd{of: ids, digests: make(map[proto.ID]bool, len(ids))}
+	for _, id := range ids {
+		if id.Scheme == "digest" {
+			c.digests[id] = true
+		} else {
+			c.others = append(c.others, id)
+		}
+	}
 }
 
 // OwnsRoot says whether a client with these identities has every permission on the root.

@@ -67,6 +67,7 @@ type Tree struct {
 	index index
 	dirs  directories
 	acls  aclTable
+	crowd crowd
 
 	families families
 
