@@ -36,3 +36,20 @@ func TestListThatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// TestMoreListsThanAnyImageHad: what the tree holds must be what can be loaded.
+func TestMoreListsThanAnyImageHad(t *testing.T) {
+	d := newDriver()
+	d.t.acls.used = 1<<24 + 1 // as if there were so many
+	acl := proto.AppendACLs(nil, []proto.ACL{{Perms: 31, ID: proto.ID{Scheme: "digest", ID: "a:x"}}})
+	if code := d.do(&proto.Request{Op: proto.OpCreate, Path: []byte("/a"), ACL: acl, TTL: -1}); code != proto.ErrOK {
+		t.Fatal(code)
+	}
+	image := make(map[string]string)
+	d.t.Cut(&mapSink{image})
+	for !d.t.Drain(100) {
+	}
+	if z, ok := load(t, image).Lookup("/a"); !ok || len(z.ACLs) != 1 {
+		t.Errorf("%v", z.ACLs)
+	}
+}

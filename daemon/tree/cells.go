@@ -61,6 +61,9 @@ type cellClass struct {
 const chunkBlock = 16
 
 func (k *cellClass) grow() {
+	if len(k.chunks) == 1<<(32-slotBits) {
+		panic("tree: the cells of one size fill 32 GiB, and there are no more numbers for them")
+	}
 	if len(k.block) == 0 {
 		k.block = make([]byte, blockOf(len(k.chunks))*cellChunk)
 	}

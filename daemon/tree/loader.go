@@ -64,7 +64,7 @@ func (l *Loader) Put(key, value []byte) error {
 // maxSlot and maxACL bound damaged numbers: no image has more znodes or lists than that.
 const (
 	maxSlot = 1 << 30
-	maxACL  = 1 << 24
+	maxACL  = 1 << 28
 )
 
 func (l *Loader) putNode(id nodeID, v []byte) error {

@@ -224,3 +224,18 @@ func TestReapableIsBounded(t *testing.T) {
 	}
 	d.t.Reapable(5000, 1000, func(p []byte) { t.Errorf("%s once more", p) })
 }
+
+// TestNumbersOfCellsEnd: the number of a cell must not become that of another one.
+func TestNumbersOfCellsEnd(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("there was another cell")
+		}
+	}()
+	c := new(cells)
+	class, _ := classOf(maxCell)
+	k := &c.classes[class]
+	k.chunks = make([]*[cellChunk]byte, 1<<(32-slotBits))
+	k.slots = cellChunk / maxCell
+	c.alloc(maxCell)
+}
