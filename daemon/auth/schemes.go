@@ -68,12 +68,13 @@ func (s *Schemes) DigestID(credentials string) string {
 	return user + ":" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Authenticate answers an auth packet that came from peer.
+// Authenticate answers an auth packet that came from peer; data is nil for null, which proves nothing in
+// the scheme digest.
 func (s *Schemes) Authenticate(scheme string, data []byte, peer proto.ID) ([]proto.ID, proto.ErrCode) {
 	switch {
 	case scheme == IP:
 		return []proto.ID{peer}, proto.ErrOK
-	case scheme == Digest && !s.opt.DigestDisabled:
+	case scheme == Digest && !s.opt.DigestDisabled && data != nil:
 		id := s.DigestID(string(data))
 		ids := []proto.ID{{Scheme: Digest, ID: id}}
 		if id == s.opt.SuperDigest {

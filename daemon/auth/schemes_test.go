@@ -31,6 +31,12 @@ func TestDigest(t *testing.T) {
 	if code != proto.ErrOK || len(ids) != 2 || ids[0].Scheme != Super || ids[1] != (proto.ID{Scheme: Digest, ID: super}) {
 		t.Errorf("the superuser is %v, %v", ids, code)
 	}
+	if _, code := s.Authenticate(Digest, nil, proto.ID{}); code != proto.ErrAuthFailed {
+		t.Errorf("null: %v", code)
+	}
+	if ids, code := s.Authenticate(IP, nil, proto.ID{Scheme: IP}); code != proto.ErrOK || len(ids) != 1 { // kazoo's empty text
+		t.Errorf("null for an address: %v, %v", ids, code)
+	}
 	if _, code := s.Authenticate("kerberos", nil, proto.ID{}); code != proto.ErrAuthFailed {
 		t.Errorf("an unknown scheme: %v", code)
 	}
