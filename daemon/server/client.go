@@ -19,6 +19,7 @@ type client struct {
 
 	wait    []*cnxn.Buffer // input that has to wait, oldest first
 	stalled bool           // listed in stepping.stalled
+	rests   bool           // listed in stepping.resting
 	ending  bool           // its socket is to be closed
 	gone    bool           // its socket is closed
 }
@@ -79,7 +80,11 @@ func (s *Server) eat(c *client) {
 	for len(c.wait) > 0 {
 		buf := c.wait[0]
 		cnxn.Lend(&c.Out, buf.Frames())
-		for s.mayGo(c) {
+		for n := 1; s.mayGo(c); n++ {
+			if n%turnCheck == 0 && s.overtime() {
+				s.rest(c)
+				break
+			}
 			frame, ok := buf.Next()
 			if !ok {
 				break

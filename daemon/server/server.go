@@ -34,6 +34,7 @@ type Server struct {
 	failing   chan struct{} // closed when the server cannot go on
 	failure   error         // why; set before failing is closed
 	failOnce  sync.Once
+	turns     chan struct{} // signals that there is something in step.resting
 	halted    chan struct{} // closed when the ticker is to end
 	lastImage chan struct{} // closed when the image is to be written for the last time
 	stopped   chan struct{} // closed when all is done
@@ -71,7 +72,7 @@ func New(o Options) (*Server, error) {
 // newServer makes a server that lacks its parts.
 func newServer(o Options) *Server {
 	s := &Server{
-		opts: o, failing: make(chan struct{}), halted: make(chan struct{}),
+		opts: o, failing: make(chan struct{}), halted: make(chan struct{}), turns: make(chan struct{}, 1),
 		lastImage: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.ticked.Store(int64(Now().Mono))
@@ -96,6 +97,7 @@ func (s *Server) Ports() *cnxn.Ports { return s.ports }
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	s.running.Go(s.writeLog)
 	s.running.Go(s.paceGC)
+	s.running.Go(s.takeTurns)
 	s.imaging.Go(s.writeImages)
 	s.ticking.Go(s.tick)
 	s.startQuorum()

@@ -59,6 +59,7 @@ type stepping struct {
 	depths   meter.Dist    // inputs found in the inbox
 	taken    []input       // spare for inputs
 	stalled  []*client     // have input that waits for replies, oldest first
+	resting  []*client     // have input that makes room for others, oldest first
 	freed    bool          // there may be room for what is stalled
 	stopping bool          // input waits for good
 }
