@@ -47,6 +47,32 @@ func TestProperties(t *testing.T) {
 	}
 }
 
+// TestDropInsThatCannotBeFound must not be passed over.
+func TestDropInsThatCannotBeFound(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "zk[1]") // a pattern for some
+	if err := os.MkdirAll(filepath.Join(dir, "zoo.cfg.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "zoo.cfg")
+	for path, text := range map[string]string{file: "dataDir=/d\n", file + ".d/a.cfg": "maxCnxns=7\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, err := Load(file); err != nil || c.MaxCnxns != 7 {
+		t.Errorf("%v", err)
+	}
+	if err := os.RemoveAll(file + ".d"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+".d", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file); !errors.Is(err, ErrConfig) {
+		t.Errorf("a directory that is none: %v", err)
+	}
+}
+
 func FuzzProperties(f *testing.F) {
 	f.Add([]byte("a=b\\\n c\\u0041:\\"))
 	f.Fuzz(func(t *testing.T, text []byte) {

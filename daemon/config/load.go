@@ -181,11 +181,17 @@ func sources(file string) ([]string, error) {
 	if st.IsDir() {
 		return nil, fmt.Errorf("%w: %s is a directory; give a file", ErrConfig, file)
 	}
-	more, err := filepath.Glob(filepath.Join(file+".d", "*.cfg"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	all := []string{file}
+	entries, err := os.ReadDir(file + ".d") // in the order of the names
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, unreadable(file+".d", err)
 	}
-	return append([]string{file}, more...), nil
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".cfg" {
+			all = append(all, filepath.Join(file+".d", e.Name()))
+		}
+	}
+	return all, nil
 }
 
 // read takes in one file.
