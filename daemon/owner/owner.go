@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -44,29 +43,33 @@ func Of(service string, dirs ...string) (list List) {
 // Give gives what belongs to root in each directory to its owner.
 func (l List) Give() error {
 	for _, o := range l {
-		top, err := filepath.EvalSymlinks(o.dir) // what a link leads to is walked through, and not the link
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		err = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			st, err := d.Info()
-			if err != nil {
-				return err
-			}
-			if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid == 0 && o.uid != 0 {
-				return os.Lchown(path, o.uid, o.gid)
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := o.give(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
+}
+
+// give walks through a directory, or what a link to one leads to. The owner may change it meanwhile: nothing
+// outside may be given away, be it by a link in the place of a directory or by another name of a file.
+func (o *owner) give() (err error) {
+	top, err := os.OpenRoot(o.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, top.Close()) }()
+	return fs.WalkDir(top.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		st, err := top.Lstat(path)
+		if err != nil {
+			return err
+		}
+		sys, ok := st.Sys().(*syscall.Stat_t)
+		if ok && sys.Uid == 0 && o.uid != 0 && (st.IsDir() || sys.Nlink == 1) {
+			return top.Lchown(path, o.uid, o.gid)
+		}
+		return nil
+	})
 }

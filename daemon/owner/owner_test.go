@@ -50,3 +50,28 @@ func TestGiveThroughLink(t *testing.T) {
 		t.Errorf("there is nothing any more: %v", err)
 	}
 }
+
+// TestGiveNothingOutside: the service's user must not get a file of root's by giving it another name.
+func TestGiveNothingOutside(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	const uid = 12345
+	top := t.TempDir()
+	dir, secret := filepath.Join(top, "data"), filepath.Join(top, "secret")
+	err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, uid, uid), os.WriteFile(secret, nil, 0o600),
+		os.Link(secret, filepath.Join(dir, "LOCK")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Of("nobody", dir).Give(); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Sys().(*syscall.Stat_t).Uid; got != 0 {
+		t.Errorf("it belongs to %d", got)
+	}
+}
