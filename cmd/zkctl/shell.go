@@ -137,7 +137,7 @@ func (s *shell) interact() error {
 		case err != nil:
 			return err
 		}
-		if strings.TrimSpace(text) != "" && !strings.HasPrefix(text, "addauth ") { // no secrets
+		if toKeep(text) {
 			l.AppendHistory(text)
 		}
 		if err := s.line(text); errors.Is(err, errQuit) {
@@ -146,6 +146,11 @@ func (s *shell) interact() error {
 			fmt.Fprintln(os.Stderr, explain(err))
 		}
 	}
+}
+
+// toKeep says whether a line goes into the file of commands: not if there is a secret in it.
+func toKeep(line string) bool {
+	return strings.TrimSpace(line) != "" && !strings.Contains(line, "addauth") && !strings.Contains(line, "--auth")
 }
 
 // historyFile is where commands are kept; "" if there is no home.

@@ -100,3 +100,14 @@ func TestShortSession(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
+
+func TestSecretsAreNotKept(t *testing.T) {
+	for line, want := range map[string]bool{
+		"ls /": true, " ": false, "addauth digest a:b": false, "  addauth digest a:b": false, "addauth\tdigest a:b": false,
+		"\"addauth\" digest a:b": false, "addauth digest 'a:b": false, "ls / --auth=digest:a:b": false,
+	} {
+		if got := toKeep(line); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}
