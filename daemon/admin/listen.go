@@ -52,7 +52,8 @@ func (w *Words) Listen(ports []Port, log logrus.FieldLogger) *Ports {
 		}
 		l = &limited{Listener: l, room: make(chan struct{}, maxConns), closed: make(chan struct{})}
 		s := &http.Server{
-			Handler: hurried(w.Handler(port.Pages), cmp.Or(port.Stall, stallTime)), IdleTimeout: port.Idle, ReadHeaderTimeout: headerTime,
+			Handler:     hurried(w.Handler(port.Pages), cmp.Or(port.Stall, stallTime)),
+			IdleTimeout: port.Idle, ReadHeaderTimeout: headerTime,
 		}
 		p.servers = append(p.servers, s)
 		p.running.Go(func() {

@@ -86,7 +86,7 @@ func dial(addr string, timeout time.Duration) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("client: %s: %w", addr, err), conn.Close())
 	}
 	c.id = res.Session
-	c.pause = min(timeout, time.Duration(res.Timeout)*time.Millisecond) / 3 // the server may allow less than was asked for
+	c.pause = min(timeout, time.Duration(res.Timeout)*time.Millisecond) / 3 // it may be less than was asked for
 	return c, nil
 }
 

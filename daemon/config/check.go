@@ -42,6 +42,7 @@ func (c *Config) check(l *loader) {
 		l.wrong(l.source["enforce.auth.schemes"], "enforce.auth.schemes",
 			"must be set where enforce.auth.enabled is true, for example to digest")
 	}
+	c.checkDigest(l)
 	c.join(l)
 	c.checkSecure(l)
 	if !strings.HasPrefix(c.AdminPath, "/") || strings.ContainsAny(c.AdminPath, "{} ?#") {
@@ -53,8 +54,30 @@ func (c *Config) check(l *loader) {
 		c.Warnings = append(c.Warnings, l.source["forceSync"]+
 			": forceSync=no: writes are acknowledged before they are on the disk, and can be lost")
 	}
+	if !c.KeepAlive {
+		c.Warnings = append(c.Warnings, l.source["clientTcpKeepAlive"]+
+			": clientTcpKeepAlive=false has no effect: idle client connections are always probed")
+	}
 	if c.SkipACL {
 		c.Warnings = append(c.Warnings, l.source["skipACL"]+": skipACL=yes: no ACL is checked")
+	}
+}
+
+// digests are the hashes that the scheme digest knows, in capitals and without dashes.
+var digests = []string{"", "SHA", "SHA1", "SHA256", "SHA384", "SHA512"}
+
+// checkDigest looks at the settings of the scheme digest.
+func (c *Config) checkDigest(l *loader) {
+	const alg, super = "DigestAuthenticationProvider.digestAlg", "DigestAuthenticationProvider.superDigest"
+	if !slices.Contains(digests, strings.ToUpper(strings.ReplaceAll(c.DigestAlg, "-", ""))) {
+		l.wrong(l.source[alg], alg, "%q is not known; give SHA1, SHA-256, SHA-384 or SHA-512", c.DigestAlg)
+	}
+	switch {
+	case c.SuperDigest == "":
+	case !strings.HasPrefix(c.SuperDigest, "super:"):
+		l.wrong(l.source[super], super, "it must begin with super:")
+	case !c.DigestEnabled:
+		c.Warnings = append(c.Warnings, l.source[super]+": "+super+" has no effect where the scheme digest is off")
 	}
 }
 

@@ -106,18 +106,20 @@ func TestLoad(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"tickTime=2000\n":                                      "dataDir: is not set",
-		"dataDir=/d\nclientPort=70000\n":                       ":2: clientPort: 70000 is out of range: give a number from 0 to 65535",
-		"dataDir=/d\nenforceQuota=maybe\n":                     `:2: enforceQuota: "maybe" is neither true nor false`,
-		"dataDir=/d\ntickTime=2s\n":                            `:2: tickTime: "2s" is not a whole number: give milliseconds, e.g. 2000`,
-		"dataDir=/d\ninitLimit=much\n":                         `:2: initLimit: "much" is not a whole number: give ticks, e.g. 10`,
-		"dataDir=/d\nclientPort=http\n":                        `"http" is not a whole number: give a number, e.g. 2181`,
-		"dataDir=/d\njute.maxbuffer=1m\n":                      `"1m" is not a whole number: give bytes, e.g. 1048575`,
-		"dataDir=/d\nlogLevel=loud\n":                          `:2: logLevel: "loud" is no level; give one of trace, debug, info, warn, error`,
-		"dataDir=/d\nminSessionTimeout=9\nmaxSessionTimeout=8": ":2: minSessionTimeout: 9 is above maxSessionTimeout",
-		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":         "/d/myid",
-		"dataDir=/d\nserver.1=a:1:2\nserver.2=a:1:3\n":         "servers 1 and 2 both have the address a:1",
-		"dataDir=/d\nenforce.auth.enabled=true\n":              "enforce.auth.schemes: must be set",
+		"tickTime=2000\n": "dataDir: is not set",
+		"dataDir=/d\nDigestAuthenticationProvider.digestAlg=MD4\n":   `:2: DigestAuthenticationProvider.digestAlg: "MD4"`,
+		"dataDir=/d\nDigestAuthenticationProvider.superDigest=a:b\n": "superDigest: it must begin with super:",
+		"dataDir=/d\nclientPort=70000\n":                             ":2: clientPort: 70000 is out of range: give a number from 0 to 65535",
+		"dataDir=/d\nenforceQuota=maybe\n":                           `:2: enforceQuota: "maybe" is neither true nor false`,
+		"dataDir=/d\ntickTime=2s\n":                                  `:2: tickTime: "2s" is not a whole number: give milliseconds, e.g. 2000`,
+		"dataDir=/d\ninitLimit=much\n":                               `:2: initLimit: "much" is not a whole number: give ticks, e.g. 10`,
+		"dataDir=/d\nclientPort=http\n":                              `"http" is not a whole number: give a number, e.g. 2181`,
+		"dataDir=/d\njute.maxbuffer=1m\n":                            `"1m" is not a whole number: give bytes, e.g. 1048575`,
+		"dataDir=/d\nlogLevel=loud\n":                                `:2: logLevel: "loud" is no level; give one of trace, debug, info, warn, error`,
+		"dataDir=/d\nminSessionTimeout=9\nmaxSessionTimeout=8":       ":2: minSessionTimeout: 9 is above maxSessionTimeout",
+		"dataDir=/d\nserver.1=a:1:2\nserver.2=b:1:2\n":               "/d/myid",
+		"dataDir=/d\nserver.1=a:1:2\nserver.2=a:1:3\n":               "servers 1 and 2 both have the address a:1",
+		"dataDir=/d\nenforce.auth.enabled=true\n":                    "enforce.auth.schemes: must be set",
 	} {
 		_, err := Load(write(t, text))
 		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {

@@ -47,6 +47,20 @@ func TestWarningsAreInOrder(t *testing.T) {
 	}
 }
 
+// TestSettingsWithoutEffect are told of.
+func TestSettingsWithoutEffect(t *testing.T) {
+	c, err := Load(write(t, "dataDir=/d\nclientTcpKeepAlive=false\nDigestAuthenticationProvider.superDigest=super:x\n"+
+		"DigestAuthenticationProvider.enabled=false\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"cfg:2: clientTcpKeepAlive=false has no effect", "superDigest has no effect"} {
+		if i >= len(c.Warnings) || !strings.Contains(c.Warnings[i], want) {
+			t.Fatalf("warning %d is not %q: %q", i, want, c.Warnings)
+		}
+	}
+}
+
 // TestProbe looks at what a configuration names on this machine.
 func TestProbe(t *testing.T) {
 	dir := ensembleDir(t, "1")
