@@ -192,6 +192,7 @@ func (r *reader) load(f file) error {
 		return err
 	}
 	b := &body{b: tree.NewBodyLoader(r.o.Tree, nil), o: &r.o}
+	b.b.Recount = true
 	trailer, err := zkfile.ReadSnapshot(plain, b)
 	if err != nil {
 		return err

@@ -92,6 +92,9 @@ type BodyLoader struct {
 	// Znodes, if set, takes the znodes' records as they come, so that an image can be written
 	// meanwhile. Tree.CutRest gives what belongs to them.
 	Znodes DeltaSink
+	// Recount has the quotas' stats counted. Servers of Apache's write snapshots while the tree changes,
+	// and count anew when they load one; what a leader of zkd's sends is exact.
+	Recount bool
 
 	l     *Loader
 	acls  map[int64]ACLID
@@ -228,6 +231,7 @@ func (b *BodyLoader) push(path []byte, id nodeID) {
 // Finish checks that the parts make a whole and returns the tree, which stands for
 // history up to zxid.
 func (b *BodyLoader) Finish(zxid proto.Zxid) (*Tree, error) {
+	b.l.recount = b.Recount
 	t, err := b.l.Finish()
 	if err != nil {
 		return nil, err

@@ -24,6 +24,8 @@ type Loader struct {
 	nodes uint64
 	// foreign says that the records come from another server and carry no meta record.
 	foreign bool
+	// recount says that what the quotas hold is to be counted.
+	recount bool
 	// linked says that znodes are linked as they come, and not all in the end.
 	linked bool
 
@@ -132,7 +134,7 @@ func (l *Loader) Finish() (*Tree, error) {
 		return nil, fmt.Errorf("%w: at %v the digest of the tree is %#x and not %#x",
 			ErrImage, t.last, t.digest.sum, m.digest)
 	}
-	t.loadQuotas(l.foreign)
+	t.loadQuotas(l.recount)
 	return t, nil
 }
 
@@ -329,8 +331,7 @@ func (t *Tree) pathSum(id nodeID, parent pathSum, buf *[]byte) pathSum {
 	return sum
 }
 
-// loadQuotas sets up the quotas that the tree holds. With recount what the stats say is put right:
-// servers of Apache's write snapshots while the tree changes, and count anew when they load one.
+// loadQuotas sets up the quotas that the tree holds. With recount what their stats say is put right.
 func (t *Tree) loadQuotas(recount bool) {
 	top := t.lookup([]byte(quotaPath))
 	if top == none {

@@ -8,6 +8,7 @@ import (
 // of another moment than the znodes.
 func TestForeignQuotasAreCounted(t *testing.T) {
 	b := NewBodyLoader(Options{Match: openMatcher{}, EnforceQuota: true}, nil)
+	b.Recount = true
 	for _, z := range [][2]string{
 		{"", ""}, {"/a", "12345"}, {"/a/b", "67"}, {systemPath, ""}, {configPath, ""}, {quotaPath, ""}, {quotaPath + "/a", ""},
 		{quotaPath + "/a/" + limitsName, "count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=3"},
