@@ -161,6 +161,20 @@ func TestStrayID(t *testing.T) {
 	}
 }
 
+// TestIDsLikeTTLs: the ephemerals of such a server would never end.
+func TestIDsLikeTTLs(t *testing.T) {
+	for id, settings := range map[string]string{
+		"255": "extendedTypesEnabled=true\n", "128": "extendedTypesEnabled=true\nemulate353TTLNodes=true\n",
+	} {
+		dir := ensembleDir(t, "1")
+		list := "server.1=zk1:2888:3888\nserver.2=zk2:2888:3888\nserver." + id + "=zk3:2888:3888\n"
+		refused(t, settings, write(t, "dataDir="+dir+"\n"+list+settings), "zoo.cfg:4", "server."+id, "there may be no server above")
+		if _, err := Load(write(t, "dataDir="+dir+"\n"+list)); err != nil {
+			t.Errorf("without TTL znodes: %v", err)
+		}
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	dir := ensembleDir(t, "1")
 	for i := range 3 {

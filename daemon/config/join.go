@@ -40,6 +40,7 @@ func (c *Config) join(l *loader) {
 		l.fail(err)
 		return
 	}
+	c.checkOwners(l, list)
 	me := list.Member(c.ServerID)
 	line := fmt.Sprintf("server.%d", c.ServerID)
 	role := "participant"
@@ -56,6 +57,22 @@ func (c *Config) join(l *loader) {
 			"survives no more failures than one with %d", n, n-1))
 	}
 	c.Ensemble = list
+}
+
+// checkOwners refuses servers whose session ids would look like the marks of TTL znodes: their ephemerals
+// would outlive their sessions. Source: EphemeralType.java, validateServerId.
+func (c *Config) checkOwners(l *loader, list *ensemble.Config) {
+	const most, most353 = 254, 127
+	for i := range list.Members {
+		id := list.Members[i].ID
+		line := fmt.Sprintf("server.%d", id)
+		switch {
+		case c.ExtendedTypes && id > most:
+			l.wrong(l.source[line], line, "with extendedTypesEnabled=true there may be no server above %d", most)
+		case c.ExtendedTypes && c.Emulate353 && id > most353:
+			l.wrong(l.source[line], line, "with emulate353TTLNodes=true there may be no server above %d", most353)
+		}
+	}
 }
 
 // list is the list of servers, or nil if it is wrong.

@@ -123,7 +123,7 @@ var keys = []Key{
 	{Name: "logLevel", Kind: Text, Default: "info", Class: Effective, Reload: true,
 		Help: "What is logged: trace, debug, info, warn or error.", field: func(c *Config) any { return &c.LogLevel }},
 	{Name: "extendedTypesEnabled", Kind: Bool, Default: "false", Class: Effective,
-		Help: "Allow znodes with a time to live.", field: func(c *Config) any { return &c.ExtendedTypes }},
+		Help: "Allow znodes with a time to live; no server may have an id above 254 then.", field: func(c *Config) any { return &c.ExtendedTypes }},
 	{Name: "emulate353TTLNodes", Kind: Bool, Default: "false", Class: Effective,
 		Help: "Read TTL znodes as release 3.5.3 stored them.", field: func(c *Config) any { return &c.Emulate353 }},
 	{Name: "enforceQuota", Kind: Bool, Default: "false", Class: Effective,
