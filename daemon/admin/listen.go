@@ -135,6 +135,14 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite has package http end its output before it closes, as it does where a request is not read to its end.
+func (c *counted) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
 func listen(port Port) (net.Listener, error) {
 	if port.Network != "unix" {
 		return net.Listen(port.Network, port.Address)

@@ -84,6 +84,18 @@ func TestConnectionAfterABackup(t *testing.T) {
 	}
 }
 
+// TestLargeBodyIsRefused: the answer must reach a client that is still sending.
+func TestLargeBodyIsRefused(t *testing.T) {
+	c := dialer(t, newBackend(t), 0)()
+	fmt.Fprintf(c, "POST /commands/restore HTTP/1.1\r\nHost: local\r\nContent-Length: 1000000000\r\n\r\n")
+	go func() { _, _ = c.Write(make([]byte, 1<<20)) }() // fails, as the server does not want it
+	start := time.Now()
+	text, err := io.ReadAll(c)
+	if !strings.HasPrefix(string(text), "HTTP/1.1 401") || time.Since(start) > 300*time.Millisecond {
+		t.Errorf("%q, %v after %v", text, err, time.Since(start))
+	}
+}
+
 func TestConnectionsAreLimited(t *testing.T) {
 	dial := dialer(t, newBackend(t), 0)
 	var conns []net.Conn
