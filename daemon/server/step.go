@@ -1,7 +1,9 @@
 package server
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,12 +122,26 @@ func (s *Server) combine() {
 
 // hold runs f under the step lock, as a step of its own.
 func (s *Server) hold(f func()) {
-	s.step.lock.Lock()
-	s.step.begin()
+	fatally(func() {
+		s.step.lock.Lock()
+		s.step.begin()
+		f()
+		s.finish()
+		s.combine()
+		s.log.wakeIfDue()
+	})
+}
+
+// fatally has a panic of f's end the process. Who recovers from it, as package http does, would leave the
+// step lock locked, and a server that answers nobody.
+func fatally(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			go panic(fmt.Sprintf("%v\n%s", p, debug.Stack()))
+			select {} // until then
+		}
+	}()
 	f()
-	s.finish()
-	s.combine()
-	s.log.wakeIfDue()
 }
 
 // handleAll empties the inbox; the lock is held.
