@@ -52,6 +52,8 @@ type client struct {
 	at       int           // the server
 	patience time.Duration // how long it waits for an answer before it goes elsewhere
 	conn     *session
+	where    string // the server it is connected to, and that one's role
+	barrier  proto.Op
 	session  proto.SessionID
 	passwd   []byte
 	xid      int32
@@ -210,6 +212,7 @@ func (cl *client) connect() bool {
 		return false
 	}
 	cl.conn = s
+	cl.placed()
 	if s.id == 0 {
 		s.c.Close()
 		if silent := cl.l.now() - cl.asked; silent < loadTimeout {
@@ -234,6 +237,22 @@ func (cl *client) connect() bool {
 		b = jute.AppendString(b, keyPath(k))
 	}
 	return s.send(jute.AppendInt(jute.AppendInt(b, 0), 0)) == nil
+}
+
+// placed notes where the client is now. A server that changes its role closes its connections, so it stays what it is.
+func (cl *client) placed() {
+	p := cl.l.c.servers[cl.at]
+	cl.where, cl.barrier = fmt.Sprintf("server %d, %s", cl.at+1, p.name), cl.l.barrier
+	if p.name == "zkd" {
+		return
+	}
+	mode := p.mode()
+	cl.where += ", " + mode
+	if mode != "follower" && mode != "observer" {
+		// A sync at a leader of Apache's does not wait for what is committed and not yet applied there: its
+		// CommitProcessor passes it as it does reads, while the others have been told already.
+		cl.barrier = proto.OpSetData
+	}
 }
 
 // over is the end of the session.
@@ -339,7 +358,7 @@ func (cl *client) choose() []asked {
 		return []asked{next(proto.OpGetData, input{key: in.key, version: int32(n % 2)})}
 	}
 	in.kind = kindGet
-	return []asked{next(cl.l.barrier, input{key: -1}), next(proto.OpGetData, in)}
+	return []asked{next(cl.barrier, input{key: -1}), next(proto.OpGetData, in)}
 }
 
 func (cl *client) encode(a *asked) []byte {
@@ -454,7 +473,7 @@ func (cl *client) reply(a *asked, zxid proto.Zxid, code proto.ErrCode, d *jute.D
 	cl.l.mu.Lock()
 	defer cl.l.mu.Unlock()
 	cl.l.ops = append(cl.l.ops, porcupine.Operation{
-		ClientId: cl.id, Input: a.in, Call: int64(a.call), Output: out, Return: int64(end),
+		ClientId: cl.id, Input: a.in, Call: int64(a.call), Output: out, Return: int64(end), Metadata: cl.where,
 	})
 	if a.in.kind != kindGet {
 		cl.l.writes = append(cl.l.writes, stamped{zxid: zxid, call: a.call, end: end})
