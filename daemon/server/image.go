@@ -64,8 +64,11 @@ func (s *Server) writeImages() {
 // imageDue says whether the image lacks enough to be written.
 func (s *Server) imageDue() bool {
 	w, p := &s.image, &s.opts.Image
-	var records, bytes int
-	s.hold(func() { records, bytes = w.tree.Dirty() })
+	var records, bytes, txns int
+	s.hold(func() { records, bytes, txns = w.tree.Dirty() })
+	if txns >= p.Txns {
+		return true
+	}
 	if records == 0 {
 		w.clean = time.Now()
 		if w.size > keepBatch { // its memory is of use only while there is much to do
@@ -89,13 +92,13 @@ func (s *Server) writeImage(hurry bool) error {
 		w.store.Hurry(true)
 	}
 	var zxid proto.Zxid
-	dirty, bytes := 0, 0
+	dirty, bytes, txns := 0, 0, 0
 	s.hold(func() {
-		if dirty, bytes = w.tree.Dirty(); dirty > 0 {
+		if dirty, bytes, txns = w.tree.Dirty(); dirty+txns > 0 {
 			zxid = w.tree.Cut(&w.delta)
 		}
 	})
-	if dirty == 0 {
+	if dirty+txns == 0 {
 		return nil
 	}
 	w.store.Hurry(hurry || bytes > muchDirty)

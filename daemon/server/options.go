@@ -41,6 +41,7 @@ type Options struct {
 type ImagePolicy struct {
 	Records int           // changed since the last time; default 32,768
 	Bytes   int           // of them; default 16 MiB
+	Txns    int           // that a start would replay; default 100,000
 	Age     time.Duration // of the oldest change; default 5 s
 }
 
@@ -53,6 +54,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Image.Bytes <= 0 {
 		o.Image.Bytes = 16 << 20
+	}
+	if o.Image.Txns <= 0 {
+		o.Image.Txns = 100_000
 	}
 	if o.Image.Age <= 0 {
 		o.Image.Age = 5 * time.Second
@@ -102,7 +106,7 @@ type imager interface {
 
 // changer is what the deltas are of: a *tree.Tree, or a stand-in.
 type changer interface {
-	Dirty() (records, bytes int)
+	Dirty() (records, bytes, txns int)
 	Cut(sink tree.DeltaSink) proto.Zxid
 	Drain(most int) (done bool)
 }

@@ -181,6 +181,7 @@ func TestImagePolicy(t *testing.T) {
 	for name, p := range map[string]ImagePolicy{
 		"records": {Records: 10, Age: time.Hour},
 		"bytes":   {Bytes: 1000, Age: time.Hour},
+		"txns":    {Txns: 10, Age: time.Hour},
 		"age":     {Age: 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,6 +194,15 @@ func TestImagePolicy(t *testing.T) {
 			r.until("an image", func() bool { return r.image.at() > 0 })
 		})
 	}
+	t.Run("txns that failed", func(t *testing.T) {
+		r := newRig(t, Options{Image: ImagePolicy{Txns: 10}}, nil)
+		u := r.user()
+		for i := range int32(20) {
+			u.send(set(i, "/none", nil))
+			u.want(i, proto.ErrNoNode)
+		}
+		r.until("an image", func() bool { return r.image.at() >= 10 })
+	})
 	r := newRig(t, Options{Image: ImagePolicy{Age: time.Hour}}, nil)
 	u := r.user()
 	u.send(create(1, "/a", nil))
@@ -457,9 +467,9 @@ func TestRestart(t *testing.T) {
 // ahead is a tree that is always ahead of this server's log.
 type ahead struct{}
 
-func (ahead) Dirty() (records, bytes int)   { return 1, 1 }
-func (ahead) Cut(tree.DeltaSink) proto.Zxid { return 1 << 40 }
-func (ahead) Drain(int) (done bool)         { return true }
+func (ahead) Dirty() (records, bytes, txns int) { return 1, 1, 1 }
+func (ahead) Cut(tree.DeltaSink) proto.Zxid     { return 1 << 40 }
+func (ahead) Drain(int) (done bool)             { return true }
 
 // TestStopWhileTheLogIsBehind stops while the image waits for a log that does not get on:
 // the others of the ensemble have committed what this server's full disk does not take.

@@ -37,7 +37,7 @@ func (s *Server) Status() Status {
 	}
 	s.hold(func() {
 		st.Replica = s.step.replica.Status()
-		st.Dirty, _ = s.image.tree.Dirty()
+		st.Dirty, _, _ = s.image.tree.Dirty()
 	})
 	return st
 }

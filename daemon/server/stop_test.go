@@ -30,6 +30,6 @@ func TestStopTellsOfProgress(t *testing.T) {
 // parts is a tree whose image takes many parts.
 type parts struct{ left int }
 
-func (s *parts) Dirty() (records, bytes int)   { return s.left, s.left }
-func (s *parts) Cut(tree.DeltaSink) proto.Zxid { return 0 }
-func (s *parts) Drain(int) (done bool)         { s.left--; return s.left == 0 }
+func (s *parts) Dirty() (records, bytes, txns int) { return s.left, s.left, 0 }
+func (s *parts) Cut(tree.DeltaSink) proto.Zxid     { return 0 }
+func (s *parts) Drain(int) (done bool)             { s.left--; return s.left == 0 }

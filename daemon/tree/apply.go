@@ -23,6 +23,7 @@ func (t *Tree) Apply(txn *proto.Txn, res *Result) {
 		t.forgetACLs()
 	}
 	t.watches.sweep(sweepBit)
+	t.image.txns++
 	ops := res.Ops[:0]
 	*res = Result{Type: txn.Type, Ops: ops}
 	switch txn.Type {

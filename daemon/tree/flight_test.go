@@ -65,13 +65,13 @@ func TestDirty(t *testing.T) {
 	}
 	d.t.Cut(&mapSink{image})
 	drain()
-	if records, size := d.t.Dirty(); records != 0 || size != 0 {
-		t.Errorf("%d records, %d bytes", records, size)
+	if records, size, txns := d.t.Dirty(); records != 0 || size != 0 || txns != 0 {
+		t.Errorf("%d records, %d bytes, %d txns", records, size, txns)
 	}
 	d.create("/a", make([]byte, 1000))
 	d.do(&proto.Request{Op: proto.OpCreateSession, Mode: 4000})
-	if records, size := d.t.Dirty(); records != 3 || size < 1000 || size > 1200 {
-		t.Errorf("%d records, %d bytes", records, size)
+	if records, size, txns := d.t.Dirty(); records != 3 || size < 1000 || size > 1200 || txns != 2 {
+		t.Errorf("%d records, %d bytes, %d txns", records, size, txns)
 	}
 	d.t.Cut(&mapSink{image})
 	defer func() {

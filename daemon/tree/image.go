@@ -30,6 +30,7 @@ type image struct {
 	gen      int            // which of the two generations takes new changes
 	dirty    [2]vec[nodeID] // znodes changed in each generation
 	bytes    int            // of the changed znodes, roughly
+	txns     int            // applied since the last cut
 	acls     changes[ACLID]
 	sessions changes[proto.SessionID]
 
@@ -125,10 +126,11 @@ func (m *image) cameACL(id ACLID) {
 
 func keyOfACL(id ACLID) []byte { return binary.BigEndian.AppendUint32([]byte{keyACL}, uint32(id)) }
 
-// Dirty tells how much the image lacks: records, and roughly their bytes.
-func (t *Tree) Dirty() (records, bytes int) {
+// Dirty tells how much the image lacks: records, and roughly their bytes, and the transactions that a start
+// would replay, which may be many more, or all have failed.
+func (t *Tree) Dirty() (records, bytes, txns int) {
 	m := &t.image
-	return m.dirty[m.gen].len() + len(m.sessions.fresh) + len(m.acls.fresh), m.bytes
+	return m.dirty[m.gen].len() + len(m.sessions.fresh) + len(m.acls.fresh), m.bytes, m.txns
 }
 
 // Cut opens a delta: everything that changed up to the last transaction applied, whose
@@ -138,7 +140,7 @@ func (t *Tree) Cut(sink DeltaSink) proto.Zxid {
 	if m.sink != nil {
 		panic("tree: a cut is opened while another one is")
 	}
-	m.sink, m.pos, m.gen, m.bytes = sink, 0, 1-m.gen, 0
+	m.sink, m.pos, m.gen, m.bytes, m.txns = sink, 0, 1-m.gen, 0, 0
 	m.sessions.cut()
 	m.acls.cut()
 	m.meta = m.appendMeta(m.meta[:0], t)
