@@ -84,6 +84,22 @@ func TestConnectionAfterABackup(t *testing.T) {
 	}
 }
 
+// TestLongRestoreIsAnswered: an upload may take long.
+func TestLongRestoreIsAnswered(t *testing.T) {
+	const stall = 100 * time.Millisecond
+	b := withBackup(t, &fakeBackup{})
+	b.restore = func(io.Reader, int64, string) (Restored, error) {
+		time.Sleep(2 * stall)
+		return Restored{Zxid: 1 << 32}, nil
+	}
+	c := dialer(t, b, stall)()
+	fmt.Fprintf(c, "POST /commands/restore HTTP/1.1\r\nHost: local\r\nAuthorization: %s\r\nContent-Length: 1\r\n\r\nx", right)
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %v", r, err)
+	}
+}
+
 // TestLargeBodyIsRefused: the answer must reach a client that is still sending.
 func TestLargeBodyIsRefused(t *testing.T) {
 	c := dialer(t, newBackend(t), 0)()

@@ -71,7 +71,8 @@ func (w *Words) restore(out http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	control := http.NewResponseController(out)
 	done, err := w.backend.Restore(r.Context(), &patientReader{r.Body, control}, r.ContentLength, who)
-	_ = control.SetReadDeadline(time.Time{}) // a connection that is gone is its own business
+	_ = control.SetReadDeadline(time.Time{})                // a connection that is gone is its own business
+	_ = control.SetWriteDeadline(time.Now().Add(stallTime)) // the upload may have taken longer
 	if err != nil {
 		w.restores.void()
 		w.restores.failed.Add(1)
