@@ -41,6 +41,31 @@ func TestSnapshotOfAReplacedImage(t *testing.T) {
 	}
 }
 
+// TestLogIsReplacedWhileRead: that a log gives way to another one is no damage either.
+func TestLogIsReplacedWhileRead(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Options{ImageDir: dir, LogDir: dir, SegmentBytes: 8 << 10})
+	defer s.Close()
+	if err := s.Replay(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	last := proto.Zxid(0)
+	for ; len(s.old) == 0; last++ {
+		if err := s.Append(batchOf(last+1, last+1, 300)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.ReadLog(0, last, func(z proto.Zxid, _ []byte) error {
+		if z == 1 {
+			return install(epoch2)(s)
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrLogTrimmed) {
+		t.Errorf("reading up to %v, and the newest segment is gone: %v", last, err)
+	}
+}
+
 // TestLogIsHeldWithinBounds: who reads a snapshot of the image gets the log behind it, but not without end.
 func TestLogIsHeldWithinBounds(t *testing.T) {
 	dir := t.TempDir()

@@ -207,7 +207,8 @@ func (s *Store) readSegment(o oldSegment, visit func(group) error) error {
 func (s *Store) trimmed(o oldSegment) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return o.dir != "" && !slices.ContainsFunc(s.old, func(k oldSegment) bool { return k.seq == o.seq })
+	return !slices.ContainsFunc(s.old, func(k oldSegment) bool { return k.seq == o.seq }) &&
+		(s.newest == nil || s.newest.seq != o.seq)
 }
 
 var errNever = errors.New("store: not in the log")
