@@ -19,6 +19,7 @@ const (
 	muchDirty   = 48 << 20               // bytes that the image lacks from which on it is written in a hurry
 	keepBatch   = 1 << 20                // bytes of a batch whose memory is kept while nothing changes
 	recordHead  = 16                     // bytes of a record in a batch, besides the record
+	firstShare  = 20                     // of the transactions that are enough to write it for the first time
 )
 
 // imageWriter keeps the image on disk behind the tree.
@@ -30,6 +31,7 @@ type imageWriter struct {
 	batch *store.ImageBatch
 	size  int         // of the largest batch lately
 	clean time.Time   // when nothing was missing the last time
+	began bool        // it has been written since the start
 	slice int         // records that are drained at a time
 	full  atomic.Bool // the last write found the disk full
 
@@ -66,7 +68,7 @@ func (s *Server) imageDue() bool {
 	w, p := &s.image, &s.opts.Image
 	var records, bytes, txns int
 	s.hold(func() { records, bytes, txns = w.tree.Dirty() })
-	if txns >= p.Txns {
+	if txns >= p.Txns || !w.began && txns >= p.Txns/firstShare { // or whose life is short replays ever more
 		return true
 	}
 	if records == 0 {
@@ -113,7 +115,7 @@ func (s *Server) writeImage(hurry bool) error {
 		err := w.store.WriteImage(w.batch, zxid)
 		switch {
 		case err == nil:
-			w.clean = cut
+			w.clean, w.began = cut, true
 			w.full.Store(false)
 			s.count.images.Add(1)
 			return nil

@@ -41,7 +41,7 @@ type Options struct {
 type ImagePolicy struct {
 	Records int           // changed since the last time; default 32,768
 	Bytes   int           // of them; default 16 MiB
-	Txns    int           // that a start would replay; default 100,000
+	Txns    int           // that a start would replay; default 1,000,000, and a twentieth before the first time
 	Age     time.Duration // of the oldest change; default 5 s
 }
 
@@ -56,7 +56,7 @@ func (o *Options) setDefaults() error {
 		o.Image.Bytes = 16 << 20
 	}
 	if o.Image.Txns <= 0 {
-		o.Image.Txns = 100_000
+		o.Image.Txns = 1_000_000
 	}
 	if o.Image.Age <= 0 {
 		o.Image.Age = 5 * time.Second

@@ -181,7 +181,7 @@ func TestImagePolicy(t *testing.T) {
 	for name, p := range map[string]ImagePolicy{
 		"records": {Records: 10, Age: time.Hour},
 		"bytes":   {Bytes: 1000, Age: time.Hour},
-		"txns":    {Txns: 10, Age: time.Hour},
+		"txns":    {Txns: 10 * firstShare, Age: time.Hour},
 		"age":     {Age: 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,13 +195,25 @@ func TestImagePolicy(t *testing.T) {
 		})
 	}
 	t.Run("txns that failed", func(t *testing.T) {
-		r := newRig(t, Options{Image: ImagePolicy{Txns: 10}}, nil)
+		r := newRig(t, Options{Image: ImagePolicy{Txns: 100, Age: time.Hour}}, nil)
 		u := r.user()
-		for i := range int32(20) {
-			u.send(set(i, "/none", nil))
-			u.want(i, proto.ErrNoNode)
+		fail := func(from, to int32) {
+			for i := from; i < to; i++ {
+				u.send(set(i, "/none", nil))
+				u.want(i, proto.ErrNoNode)
+			}
 		}
-		r.until("an image", func() bool { return r.image.at() >= 10 })
+		fail(0, 20)
+		r.until("the first image", func() bool { return r.image.at() > 0 })
+		time.Sleep(2 * imagePeriod)
+		first := r.image.at()
+		fail(20, 90)
+		time.Sleep(2 * imagePeriod)
+		if r.image.at() != first {
+			t.Errorf("the image is at %v too soon", r.image.at())
+		}
+		fail(90, 200)
+		r.until("another image", func() bool { return r.image.at() > first })
 	})
 	r := newRig(t, Options{Image: ImagePolicy{Age: time.Hour}}, nil)
 	u := r.user()
