@@ -31,6 +31,10 @@ curator=$PWD/build/interop/curator
 if ! ls "$curator"/curator-recipes-*.jar >/dev/null 2>&1; then
   mvn -q -B -f daemon/interop/java/curator/pom.xml dependency:copy-dependencies -DoutputDirectory="$curator"
 fi
+kafka=$PWD/build/interop/kafka
+if ! ls "$kafka"/kafka_2.13-*.jar >/dev/null 2>&1; then
+  mvn -q -B -f daemon/interop/java/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$kafka"
+fi
 missing=()
 for tool in ip:iproute2 nft:nftables; do
   need "${tool%:*}" || missing+=("${tool#*:}")
@@ -48,4 +52,4 @@ node=$PWD/build/interop/node
   npm install --silent --no-audit --no-fund --prefix "$node" node-zookeeper-client@1.1.3 >/dev/null
 python3 -c 'import kazoo' 2>/dev/null || python3 -m pip install -q --break-system-packages kazoo 2>/dev/null || python3 -m pip install -q kazoo
 [ -x build/zkd ] || make build
-ZKD_BINARY=$PWD/build/zkd ZKD_JAVA_LIB=$lib ZKD_JAVA_OLD=$old ZKD_JAVA_ADMIN=$admin ZKD_CURATOR_LIB=$curator ZKD_NODE_MODULES=$node/node_modules exec go test -tags interop -count=1 -timeout 20m "$@" ./daemon/interop
+ZKD_BINARY=$PWD/build/zkd ZKD_JAVA_LIB=$lib ZKD_JAVA_OLD=$old ZKD_JAVA_ADMIN=$admin ZKD_CURATOR_LIB=$curator ZKD_KAFKA_LIB=$kafka ZKD_NODE_MODULES=$node/node_modules exec go test -tags interop -count=1 -timeout 20m "$@" ./daemon/interop
