@@ -75,7 +75,8 @@ pkg: $(NFPM)
 	@$(GO) run $(BUILDFLAGS) ./packaging/inventory $(VERSION) $(PKG)/doc $(PKG)/$(firstword $(ARCHES))/zkd $(PKG)/$(firstword $(ARCHES))/zkctl
 	@$(GO) build $(BUILDFLAGS) -tags pages -o $(PKG)/zkctl-pages ./cmd/zkctl
 	@env -u ZKCTL_SERVER $(PKG)/zkctl-pages pages $(PKG)/man
-	@for shell in bash zsh fish; do $(PKG)/zkctl-pages completion $$shell > $(PKG)/zkctl.$$shell || exit 1; done
+	@$(GO) build $(BUILDFLAGS) -o $(PKG)/zkd-pages ./cmd/zkd
+	@for shell in bash zsh fish; do for p in zkd zkctl; do $(PKG)/$$p-pages completion $$shell > $(PKG)/$$p.$$shell || exit 1; done; done
 	@cp packaging/man/* $(PKG)/man/ && gzip -9n $(PKG)/man/*
 	@cp docs/CONFIG.md docs/INSTALL.md docs/MIGRATION.md docs/MONITORING.md docs/OPERATIONS.md $(PKG)/doc/
 	@gzip -9nc CHANGELOG.md > $(PKG)/doc/changelog.gz

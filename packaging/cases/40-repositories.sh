@@ -62,6 +62,7 @@ same rpm "$changed" "" "what rpm -V finds changed"
 at rpm rpm -e --nodeps zkd 2>/dev/null
 has rpm "inactive" systemctl is-active zkd
 has rpm "zoo.cfg.rpmsave" ls /etc/zkd
+for dir in /usr/share/zkd /usr/share/doc/zkd; do at rpm test ! -e $dir || fail rpm "the removal left $dir"; done
 at rpm test -e /var/lib/zkd/myid -o -d /var/lib/zkd
 at rpm sh -c 'rm -f /etc/zkd/zoo.cfg.rpm*'
 at rpm mkdir -p /etc/yum.repos.d
