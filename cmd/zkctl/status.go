@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -40,26 +43,24 @@ func (g *globals) statusCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "ask again and again, until interrupted")
 	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "pause between two times, with --watch")
-	once := func(cmd *cobra.Command) error {
-		var all []serverStatus
-		for addr := range strings.SplitSeq(g.servers, ",") {
-			all = append(all, g.ask(strings.TrimSpace(addr)))
-		}
-		lags(all)
-		if err := g.printStatus(cmd, all); err != nil {
-			return err
-		}
-		return unwell(all)
-	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		stop, done := g.interrupted()
 		defer done()
 		for watch {
-			if !g.json {
-				fmt.Fprintf(cmd.OutOrStdout(), "\x1b[H\x1b[2J%s\n", time.Now().Format(time.TimeOnly))
+			all := g.askAll()
+			var b bytes.Buffer
+			if isTerminal(cmd.OutOrStdout()) {
+				b.WriteString("\x1b[H\x1b[2J")
 			}
-			if err := once(cmd); err != nil && !g.json {
-				fmt.Fprintln(cmd.OutOrStdout(), err)
+			if !g.json {
+				fmt.Fprintln(&b, time.Now().Format(time.TimeOnly))
+			}
+			err := g.printStatus(&b, all)
+			if bad := unwell(all); bad != nil && !g.json {
+				fmt.Fprintln(&b, bad)
+			}
+			if _, bad := cmd.OutOrStdout().Write(b.Bytes()); err != nil || bad != nil {
+				return errors.Join(err, bad)
 			}
 			select {
 			case <-stop:
@@ -67,9 +68,51 @@ func (g *globals) statusCommand() *cobra.Command {
 			case <-time.After(every):
 			}
 		}
-		return once(cmd)
+		all := g.askAll()
+		if err := g.printStatus(cmd.OutOrStdout(), all); err != nil {
+			return err
+		}
+		return unwell(all)
 	}
 	return cmd
+}
+
+// isTerminal says whether what is written there is seen at once.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
+
+// answer is what one of several servers says.
+type answer struct {
+	at int // its place in the list
+	serverStatus
+}
+
+// askEach asks the servers at the same time; their answers come as they are there.
+func (g *globals) askEach(timeout time.Duration) (answers <-chan answer, n int) {
+	servers := strings.Split(g.servers, ",")
+	all := make(chan answer, len(servers)) // who stops listening leaves nobody waiting
+	for i, addr := range servers {
+		go func() { all <- answer{i, ask(strings.TrimSpace(addr), timeout)} }()
+	}
+	return all, len(servers)
+}
+
+// askAll asks the servers, and has their answers in the order of the list.
+func (g *globals) askAll() []serverStatus {
+	answers, n := g.askEach(g.timeout)
+	all := make([]serverStatus, n)
+	for range n {
+		a := <-answers
+		all[a.at] = a.serverStatus
+	}
+	lags(all)
+	return all
 }
 
 // unwell names the servers that do not serve.
@@ -128,9 +171,11 @@ func lags(all []serverStatus) {
 	}
 }
 
-func (g *globals) ask(addr string) serverStatus {
+func (g *globals) ask(addr string) serverStatus { return ask(addr, g.timeout) }
+
+func ask(addr string, timeout time.Duration) serverStatus {
 	s := serverStatus{Server: addr}
-	text, err := client.Word(addr, "srvr", g.timeout)
+	text, err := client.Word(addr, "srvr", timeout)
 	if err != nil {
 		s.Error = err.Error()
 		return s
@@ -153,7 +198,7 @@ func (g *globals) ask(addr string) serverStatus {
 		s.Error = "it looks for a leader: too few servers of its ensemble can be reached, or it has just started"
 	}
 	// What follows is told only by servers that allow these words.
-	if text, err = client.Word(addr, "mntr", g.timeout); err == nil {
+	if text, err = client.Word(addr, "mntr", timeout); err == nil {
 		for line := range strings.Lines(text) {
 			switch name, value, _ := strings.Cut(strings.TrimSpace(line), "\t"); name {
 			case "zk_global_sessions":
@@ -163,7 +208,7 @@ func (g *globals) ask(addr string) serverStatus {
 			}
 		}
 	}
-	if text, err = client.Word(addr, "conf", g.timeout); err == nil {
+	if text, err = client.Word(addr, "conf", timeout); err == nil {
 		total := int64(0)
 		for line := range strings.Lines(text) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -177,11 +222,11 @@ func (g *globals) ask(addr string) serverStatus {
 	return s
 }
 
-func (g *globals) printStatus(cmd *cobra.Command, all []serverStatus) error {
+func (g *globals) printStatus(to io.Writer, all []serverStatus) error {
 	if g.json {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
+		return json.NewEncoder(to).Encode(all)
 	}
-	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	out := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "SERVER\tMODE\tEPOCH\tZXID\tLAG\tSESSIONS\tCONNECTIONS\tZNODES\tLATENCY\tDISK\tVERSION\tERROR")
 	for _, s := range all {
 		fmt.Fprintln(out, strings.Join([]string{

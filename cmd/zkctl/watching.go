@@ -148,14 +148,8 @@ func (g *globals) waitCommand() *cobra.Command {
 			stop, done := g.interrupted()
 			defer done()
 			for end := time.Now().Add(limit); ; {
-				var errs []error
-				servers := strings.Split(g.servers, ",")
-				for _, addr := range servers {
-					if s := g.ask(strings.TrimSpace(addr)); s.Error != "" {
-						errs = append(errs, fmt.Errorf("%s: %s", addr, s.Error))
-					}
-				}
-				if len(errs) == 0 || !all && len(errs) < len(servers) {
+				errs := g.unready(all, min(g.timeout, max(time.Until(end), leastTimeout)))
+				if len(errs) == 0 {
 					return nil
 				}
 				if time.Now().After(end) {
@@ -173,4 +167,23 @@ func (g *globals) waitCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "all servers and not just one")
 	cmd.Flags().DurationVar(&limit, "for", time.Minute, "how long to wait at most")
 	return cmd
+}
+
+// leastTimeout is what a server gets to answer when the time to wait is over.
+const leastTimeout = 100 * time.Millisecond
+
+// unready asks the servers and tells which of them do not serve; none if one does, or all.
+func (g *globals) unready(all bool, timeout time.Duration) (errs []error) {
+	answers, n := g.askEach(timeout)
+	for range n {
+		switch s := <-answers; {
+		case s.Error != "":
+			errs = append(errs, fmt.Errorf("%s: %s", s.Server, s.Error))
+		case s.Mode == "read-only":
+			errs = append(errs, fmt.Errorf("%s: it is without a quorum, and serves read-only", s.Server))
+		case !all:
+			return nil
+		}
+	}
+	return errs
 }
