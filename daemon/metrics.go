@@ -32,6 +32,7 @@ func (p *process) Metrics() []admin.Metric {
 	const micro, nano = 1e-6, 1e-9
 	list := []admin.Metric{
 		count("connection_rejected", "", s.Ports.RefusedIP+s.Ports.RefusedAll),
+		count("connection_drop_count", "", s.Ports.Dropped),
 		count("sessionless_connections_expired", "", s.Ports.Late),
 		count("large_requests_rejected", "", s.Ports.BadFrames),
 		{Name: "fsynctime", Kind: admin.Summary, Dist: &logged.Sync, Unit: 1e-3},

@@ -59,8 +59,8 @@ func (g *metrics) dist(kind MetricKind, name string, d *meter.Dist) {
 	g.list = append(g.list, Metric{Name: name, Kind: kind, Dist: d})
 }
 
-func (g *metrics) keyed(name, key string, v int64) {
-	g.list = append(g.list, Metric{Name: name, Value: float64(v), Label: "key", Of: key})
+func (g *metrics) keyed(kind MetricKind, name, key string, v int64) {
+	g.list = append(g.list, Metric{Name: name, Kind: kind, Value: float64(v), Label: "key", Of: key})
 }
 
 // gather asks for all metrics. Names and kinds are those of ServerMetrics.java and of
@@ -85,10 +85,11 @@ func (w *Words) gather() *metrics {
 	}
 	for _, q := range quotas {
 		ns := strings.TrimPrefix(q.Path, "/")
-		g.keyed("quota_count_limit_per_namespace", ns, q.CountLimit)
-		g.keyed("quota_bytes_limit_per_namespace", ns, q.BytesLimit)
-		g.keyed("quota_count_usage_per_namespace", ns, q.CountUsed)
-		g.keyed("quota_bytes_usage_per_namespace", ns, q.BytesUsed)
+		g.keyed(Gauge, "quota_count_limit_per_namespace", ns, q.CountLimit)
+		g.keyed(Gauge, "quota_bytes_limit_per_namespace", ns, q.BytesLimit)
+		g.keyed(Gauge, "quota_count_usage_per_namespace", ns, q.CountUsed)
+		g.keyed(Gauge, "quota_bytes_usage_per_namespace", ns, q.BytesUsed)
+		g.keyed(Counter, "quota_exceeded_error_per_namespace", ns, q.Refused)
 	}
 	g.counters(m)
 	g.count("snapshot_error_count", w.backups.failed.Load())

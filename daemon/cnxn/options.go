@@ -117,6 +117,7 @@ type Stats struct {
 	RefusedAll  int64 // by Limits.Total or MaxFiles
 	BadFrames   int64 // closed for a frame length out of range
 	Late        int64 // closed for want of a first frame
+	Dropped     int64 // closed because the client's end was
 	Slow        int64 // closed because unsent output went above the hard limit
 	Paused      int64 // times that a connection's input was not read for back-pressure
 	Words       int64 // four-letter words answered

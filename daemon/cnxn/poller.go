@@ -187,6 +187,9 @@ func (p *poller) take(c *Conn, ended bool) {
 		if err == nil {
 			err = p.hand(c, b)
 		} else {
+			if err == errGone {
+				p.ports.stats.dropped.Add(1)
+			}
 			c.keep(b)
 		}
 		switch {

@@ -37,8 +37,8 @@ type Ports struct {
 
 // counters are the parts of Stats.
 type counters struct {
-	accepted, refusedIP, refusedAll, refusedFiles, badFrames, late, slow, paused, words atomic.Int64
-	received, sent                                                                      atomic.Int64
+	accepted, refusedIP, refusedAll, refusedFiles, badFrames, late, dropped, slow, paused, words atomic.Int64
+	received, sent                                                                               atomic.Int64
 }
 
 // Listen binds every address of o and returns without accepting yet. Connections that
@@ -134,8 +134,8 @@ func (p *Ports) Stats() Stats {
 	return Stats{
 		Connections: int64(total),
 		Accepted:    c.accepted.Load(), RefusedIP: c.refusedIP.Load(), RefusedAll: c.refusedAll.Load(),
-		BadFrames: c.badFrames.Load(), Late: c.late.Load(), Slow: c.slow.Load(), Paused: c.paused.Load(),
-		Words: c.words.Load(), Received: c.received.Load(), Sent: c.sent.Load(),
+		BadFrames: c.badFrames.Load(), Late: c.late.Load(), Dropped: c.dropped.Load(), Slow: c.slow.Load(),
+		Paused: c.paused.Load(), Words: c.words.Load(), Received: c.received.Load(), Sent: c.sent.Load(),
 	}
 }
 

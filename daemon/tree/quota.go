@@ -22,6 +22,7 @@ type quota struct {
 	used   limits // the first two
 	// The texts can be read.
 	limitsOK, usedOK bool
+	refused          int64 // requests, which only who prepares them counts
 }
 
 // quotas knows the subtrees that have limits, by their paths.
@@ -108,6 +109,7 @@ func (t *Tree) checkQuota(path []byte, count, size int64) proto.ErrCode {
 		return proto.ErrMarshalling
 	case counts && l.hardCount > -1 && q.used.count+count > l.hardCount,
 		weighs && l.hardBytes > -1 && q.used.bytes+size > l.hardBytes:
+		q.refused++
 		return proto.ErrQuotaExceeded
 	}
 	return proto.ErrOK
@@ -240,6 +242,7 @@ type Quota struct {
 	CountLimit           int64
 	BytesLimit           int64
 	CountUsed, BytesUsed int64
+	Refused              int64 // requests that this server has refused
 }
 
 // VisitQuotas calls f for each quota.
@@ -252,6 +255,6 @@ func (t *Tree) VisitQuotas(f func(Quota)) {
 		if size == -1 {
 			size = q.limits.bytes
 		}
-		f(Quota{path, count, size, q.used.count, q.used.bytes})
+		f(Quota{path, count, size, q.used.count, q.used.bytes, q.refused})
 	}
 }
