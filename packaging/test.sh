@@ -25,11 +25,12 @@ done
 export BOXDIR=$PWD/build/boxes run=$$ work=$PWD/build/test
 mkdir -p "$BOXDIR" "$work"
 root=$BOXDIR/root rpmroot=$BOXDIR/rpmroot
-make_root() { # directory, more packages
+make_root() { # directory, more packages, [release of Debian]
   if [ -e "$1/.complete" ]; then return; fi
   rm -rf "$1"
+  sed "s/bookworm/${3:-bookworm}/g" /etc/apt/sources.list.d/debian.sources > "$work/debian.sources"
   mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --include="systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates${2:+,$2}" \
-    bookworm "$1" /etc/apt/sources.list.d/debian.sources
+    "${3:-bookworm}" "$1" "$work/debian.sources"
   touch "$1/.complete"
 }
 version=$(ls build/zkd_*_amd64.deb) version=${version#build/zkd_} version=${version%-1_amd64.deb}
@@ -48,7 +49,7 @@ make_old
 olddeb=/old/zkd_$old-1_amd64.deb oldrpm=/old/zkd-$old-1.x86_64.rpm
 
 say() { printf '\n== %s\n' "$*"; }
-boxes=() networks=()
+boxes=() networks=() images=()
 up() { # box, [options of systemd-nspawn]; ROOT chooses another root than the plain one
   make_root "$root"
   packaging/box.sh up "zkd$run-$1" "${ROOT:-$root}" --bind-ro="$PWD/build:/pkgs" --bind-ro="$work:/old" "${@:2}"
@@ -70,7 +71,17 @@ up_on() { # network, box, address/bits
   boxes+=("$2")
   at "$2" sh -c "ip link set lo up; ip addr add $3 dev host0; ip link set host0 up"
 }
+image() { # root: a copy of it in which no system runs, as where images are made; its path is $image
+  image=$(mktemp -d)
+  mount -t tmpfs tmpfs "$image"
+  images+=("$image")
+  mkdir "$image"/{up,work,merged}
+  mount -t overlay overlay -o "lowerdir=$1,upperdir=$image/up,workdir=$image/work" "$image/merged"
+  image=$image/merged
+}
+in_image() { chroot "$image" "$@" >/dev/null; }
 cleanup() {
+  for i in "${images[@]}"; do umount "$i/merged" "$i"; rmdir "$i"; done
   for b in "${boxes[@]}"; do down "$b"; done
   for n in "${networks[@]}"; do ip netns del "$n" 2>/dev/null || true; done
 }

@@ -46,16 +46,11 @@ down tarball
 
 say "a system that is not running: an image in the making"
 make_root "$root"
-chrootdir=$(mktemp -d)
-mount -t tmpfs tmpfs "$chrootdir"
-mkdir "$chrootdir"/{up,work,merged}
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$chrootdir/up,workdir=$chrootdir/work" "$chrootdir/merged"
-trap 'umount "$chrootdir/merged" "$chrootdir"; rmdir "$chrootdir"; cleanup' EXIT
-cp "build/${deb#/pkgs/}" "$work/${olddeb#/old/}" "$chrootdir/merged/"
-in_chroot() { chroot "$chrootdir/merged" "$@" >/dev/null; }
-in_chroot dpkg -i "/${olddeb#/old/}"
-in_chroot dpkg -i "/${deb#/pkgs/}"
-in_chroot test -L /etc/systemd/system/multi-user.target.wants/zkd.service
-in_chroot dpkg -r zkd
-in_chroot dpkg -P zkd
-[ ! -e "$chrootdir/merged/var/lib/zkd" ]
+image "$root"
+cp "build/${deb#/pkgs/}" "$work/${olddeb#/old/}" "$image/"
+in_image dpkg -i "/${olddeb#/old/}"
+in_image dpkg -i "/${deb#/pkgs/}"
+in_image test -L /etc/systemd/system/multi-user.target.wants/zkd.service
+in_image dpkg -r zkd
+in_image dpkg -P zkd
+[ ! -e "$image/var/lib/zkd" ]

@@ -80,3 +80,13 @@ has rpm "digests signatures OK" rpm -K "/repo/dnf/zkd-$version-1.x86_64.rpm"
 has rpm "data" zkctl get /a
 at rpm dnf -y -q remove zkd >/dev/null 2>&1
 at rpm test -d /var/lib/zkd
+
+say "the rpm, where an image is made"
+image "$rpmroot"
+cp "build/${rpm#/pkgs/}" "$image/"
+wanted=/etc/systemd/system/multi-user.target.wants/zkd.service
+in_image sh -c 'mkdir -p /etc/systemd/system-preset && echo enable zkd.service > /etc/systemd/system-preset/10-zkd.preset'
+in_image rpm -i --nodeps "/${rpm#/pkgs/}" 2>/dev/null
+in_image test -L $wanted || { echo "what the presets of the image say is not done"; exit 1; }
+in_image rpm -e --nodeps zkd 2>/dev/null
+in_image test ! -L $wanted || { echo "a removal leaves the service enabled"; exit 1; }
