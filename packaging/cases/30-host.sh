@@ -15,6 +15,10 @@ at host dpkg -i $deb >/dev/null 2>&1
 at host systemctl stop zkd.target
 for u in zkd zkd@1 zkd@2; do has host "inactive" systemctl is-active $u; done
 at host systemctl start zkd zkd@1 zkd@2
+at host dpkg -r zkd >/dev/null 2>&1
+at host sh -c '! pgrep -x zkd' || fail host "a server still runs after the removal"
+at host dpkg -i $deb >/dev/null 2>&1
+at host systemctl start zkd@1 zkd@2
 at host systemctl stop zkd@1
 at host systemctl clean --what=state zkd@1
 at host sh -c '[ ! -e /var/lib/zkd-1 ] && [ -e /var/lib/zkd-2 ] && [ -e /var/lib/zkd ]' || fail host "systemctl clean"

@@ -59,8 +59,13 @@ has rpm "zoo.cfg.rpmnew" ls /etc/zkd
 has rpm "data" zkctl get /a
 changed=$(at rpm rpm -V --nodeps zkd | grep -v ' c /etc/zkd/zoo.cfg$' || true)
 same rpm "$changed" "" "what rpm -V finds changed"
+printf 'dataDir=/var/lib/zkd-1\nclientPort=2101\n' | put rpm /etc/zkd/1.cfg
+at rpm systemctl enable --now --quiet zkd@1
 at rpm rpm -e --nodeps zkd 2>/dev/null
 has rpm "inactive" systemctl is-active zkd
+at rpm sh -c '! pgrep -x zkd' || fail rpm "a server still runs after the removal"
+same rpm "$(at rpm find /etc/systemd/system -name 'zkd*')" "" "what the removal leaves enabled"
+at rpm sh -c 'rm -r /etc/zkd/1.cfg /var/lib/zkd-1'
 has rpm "zoo.cfg.rpmsave" ls /etc/zkd
 for dir in /usr/share/zkd /usr/share/doc/zkd; do at rpm test ! -e $dir || fail rpm "the removal left $dir"; done
 at rpm test -e /var/lib/zkd/myid -o -d /var/lib/zkd
