@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -193,11 +194,18 @@ func within(dir, top string) bool {
 
 // firewall looks whether this machine lets the others in.
 func (d *doctor) firewall(run tool) {
-	ports := map[string][]int{"zkd-client": {d.cfg.ClientPort}}
+	ports := make(map[string][]int)
+	if ip := net.ParseIP(d.cfg.ClientPortAddress); ip == nil || !ip.IsLoopback() {
+		ports["zkd-client"] = []int{d.cfg.ClientPort}
+	}
 	if list := d.cfg.Ensemble; list != nil {
 		for _, a := range list.Member(d.cfg.ServerID).Addresses {
 			ports["zkd-quorum"] = append(ports["zkd-quorum"], a.Quorum, a.Election)
 		}
+	}
+	if len(ports) == 0 {
+		d.ok("firewall", "no port is for other machines: clients are served at %s", d.cfg.ClientPortAddress)
+		return
 	}
 	rules, name, err := rulesOf(run)
 	switch {

@@ -221,6 +221,16 @@ func TestDoctorOnFirewalls(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, d.list)
 		}
 	}
+	alone := &doctor{cfg: &config.Config{ClientPort: 2181, ClientPortAddress: "127.0.0.1"}}
+	alone.firewall(func(name string, _ ...string) (string, error) {
+		if name == "nft" {
+			return filtering + "}}", nil
+		}
+		return "", exec.ErrNotFound
+	})
+	if len(alone.list) != 1 || alone.list[0].Level != "ok" {
+		t.Errorf("clients of this machine pass no firewall: %+v", alone.list)
+	}
 	d := &doctor{cfg: cfg}
 	d.firewall(func(string, ...string) (string, error) { return "", errors.New("Operation not permitted") })
 	if len(d.list) != 1 || d.list[0].Level != "warning" || d.list[0].Fix != "run zkctl doctor as root" {
