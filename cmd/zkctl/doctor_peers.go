@@ -149,15 +149,13 @@ func (d *doctor) resolves(name, host string, own bool) bool {
 		return false
 	}
 	if own {
-		for _, ip := range ips {
-			if l, err := net.Listen("tcp", net.JoinHostPort(ip, "0")); err == nil {
-				l.Close()
-				d.ok("names", "%s is %s, an address of this machine", host, ip)
-				if net.ParseIP(ip).IsLoopback() && !d.oneMachine() {
-					d.loopback(name, host, ip)
-				}
-				return true
+		if ip := ownAddress(ips); ip != "" {
+			d.ok("names", "%s is %s, an address of this machine", host, ip)
+			if net.ParseIP(ip).IsLoopback() && !d.oneMachine() {
+				d.warn("names", loopbackFix(host, name), "%s, %s, is %s here, where other machines cannot reach it",
+					name, host, ip)
 			}
+			return true
 		}
 		d.wrong("names", "correct server."+strconv.FormatInt(d.cfg.ServerID, 10)+" or myid",
 			"%s is %v, which is no address of this machine", host, ips)
@@ -166,15 +164,6 @@ func (d *doctor) resolves(name, host string, own bool) bool {
 	d.ok("names", "%s, %s, is %v", name, host, ips)
 	d.backwards(host, ips)
 	return true
-}
-
-// loopback tells that this server is where only this machine reaches it.
-func (d *doctor) loopback(name, host, ip string) {
-	fix := "take it off the line of 127.0.1.1 in /etc/hosts, or set quorumListenOnAllIPs=true"
-	if net.ParseIP(host) != nil {
-		fix = "write this machine's address on the network into " + name + ", on all servers"
-	}
-	d.warn("names", fix, "%s, %s, is %s here, where other machines cannot reach it", name, host, ip)
 }
 
 // oneMachine says whether all servers are at addresses of this machine alone, as for a trial.

@@ -40,7 +40,8 @@ func initCommand() *cobra.Command {
 		Short: "Make this machine's server one of an ensemble; asks for what the flags leave out",
 		Long: "init writes the list of servers to ensemble.cfg in the configuration's drop-in directory, and this\n" +
 			"server's number to myid in its data directory; it makes these directories if they are missing. Nothing\n" +
-			"else is changed, and nothing is restarted.",
+			"else is changed, and nothing is restarted. It notes if this server's own name leads to where the\n" +
+			"others cannot reach it; zkctl doctor looks at more.",
 		Example: "  zkctl init --id 1 --server 1=zk1 --server 2=zk2 --server 3=zk3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.ask(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
@@ -219,8 +220,9 @@ func (s *setup) write(out io.Writer) error {
 	if err == nil {
 		err = place(myid, id)
 	}
+	var cfg *config.Config
 	if err == nil {
-		_, err = config.LoadBeside(s.file)
+		cfg, err = config.LoadBeside(s.file)
 	}
 	if err != nil {
 		if bad := errors.Join(undo(), unmake()); bad != nil {
@@ -229,6 +231,11 @@ func (s *setup) write(out io.Writer) error {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	fmt.Fprintf(out, "%s lists %d servers, %s says that this one is %d.\n", list, len(s.servers), myid, s.id)
+	if cfg.Ensemble != nil {
+		for _, note := range misled(cfg) {
+			fmt.Fprintf(out, "Note: %s.\n", note)
+		}
+	}
 	fmt.Fprintf(out, "Next: systemctl restart zkd && zkctl wait && zkctl status\n")
 	return nil
 }

@@ -186,3 +186,30 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestInitTellsOfNames: a name that leads to this machine alone, as installers of Debian write it
+// into /etc/hosts, makes a server that the others do not reach.
+func TestInitTellsOfNames(t *testing.T) {
+	for _, c := range []struct {
+		name, own, other, want string
+	}{
+		{"loopback", "localhost", "192.0.2.7", "localhost is 127.0.0.1 here, where the other servers cannot reach it"},
+		{"a trial on one machine", "localhost:1:2", "127.0.0.1:3:4", ""},
+		{"an address of another machine", "192.0.2.9", "192.0.2.7", "192.0.2.9 is no address of this machine"},
+		{"no such name", "none.invalid", "192.0.2.7", "none.invalid: "},
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "zoo.cfg")
+		if err := os.WriteFile(file, []byte("dataDir="+dir+"/data\nclientPort=0\nclientPortAddress=127.0.0.1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := zkctl("", "", "init", "-c", file, "--id", "1", "--server", "1="+c.own, "--server", "2="+c.other)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		_, note, found := strings.Cut(out, "Note: ")
+		if found != (c.want != "") || !strings.HasPrefix(strings.ReplaceAll(note, "::1", "127.0.0.1"), c.want) {
+			t.Errorf("%s: %s", c.name, out)
+		}
+	}
+}
