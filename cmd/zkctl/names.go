@@ -21,7 +21,8 @@ func misled(cfg *config.Config) []string {
 	for _, a := range cfg.Ensemble.Member(cfg.ServerID).Addresses {
 		ips, err := net.DefaultResolver.LookupHost(ctx, a.Host)
 		if err != nil {
-			notes = append(notes, fmt.Sprintf("%s: %v; put it into DNS, or into /etc/hosts on all machines", a.Host, err))
+			const fix = "put it into DNS, or into /etc/hosts on all machines"
+			notes = append(notes, fmt.Sprintf("%s: %v; %s", a.Host, err, fix))
 			continue
 		}
 		own := ownAddress(ips)
