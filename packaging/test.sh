@@ -99,8 +99,13 @@ wait_for() { # box, what, command...
 }
 has() { # box, text, command...
   local out
-  out=$(at "$1" "${@:3}" 2>&1) || true
-  case $out in *"$2"*) ;; *) fail "$1" "no \"$2\" in what ${*:3} says: $out" ;; esac
+  for _ in $(seq 30); do
+    out=$(at "$1" "${@:3}" 2>&1) || true
+    case $out in *"$2"*) return ;; esac
+    [ "$3" = journalctl ] || break # what a process wrote before its end comes to the journal a little later
+    sleep 0.1
+  done
+  fail "$1" "no \"$2\" in what ${*:3} says: $out"
 }
 lacks() { # box, text, command...
   local out
