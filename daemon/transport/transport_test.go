@@ -91,7 +91,7 @@ func (r *recorder) await(t *testing.T, what string, ok func() bool) {
 			return
 		}
 	}
-	t.Fatalf("waited in vain for %s; votes %v, up %v, downs %v", what, r.votes, r.up, r.downs)
+	r.locked(func() { t.Fatalf("waited in vain for %s; votes %v, up %v, downs %v", what, r.votes, r.up, r.downs) })
 }
 
 func port(t *testing.T) int {
@@ -363,6 +363,7 @@ func TestReaddress(t *testing.T) {
 	}
 	b.Readdress(right)
 	rb.await(t, "a connection of the election", func() bool { return rb.up[1] })
+	ra.await(t, "its other end, before which a would ask for another one", func() bool { return ra.up[2] })
 	ra.await(t, "the link of the dialler", func() bool { return len(ra.links) == 1 })
 	if n := b.Connected(); n != 1 {
 		t.Errorf("connected to %d servers", n)
