@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -52,6 +53,7 @@ func (c *Config) join(l *loader) {
 			c.PeerType, l.source[line], line, role)
 	}
 	c.clientAddress(l, me)
+	c.checkPorts(l, me)
 	if n := voters(list); n%2 == 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%d servers vote: an ensemble with an even number of them "+
 			"survives no more failures than one with %d", n, n-1))
@@ -71,6 +73,32 @@ func (c *Config) checkOwners(l *loader, list *ensemble.Config) {
 			l.wrong(l.source[line], line, "with extendedTypesEnabled=true there may be no server above %d", most)
 		case c.ExtendedTypes && c.Emulate353 && id > most353:
 			l.wrong(l.source[line], line, "with emulate353TTLNodes=true there may be no server above %d", most353)
+		}
+	}
+}
+
+// checkPorts refuses ports for clients and observers that this server has for something else: an error of
+// listening would tell of another process.
+func (c *Config) checkPorts(l *loader, me *ensemble.Member) {
+	line := fmt.Sprintf("server.%d", me.ID)
+	wrong := func(key string, port int, other string) {
+		l.wrong(cmp.Or(l.source[key], l.source[line]), key, "this server has port %d for something else already, "+
+			"by %s: %s; give one of them another port", port, cmp.Or(l.source[other], "default"), other)
+	}
+	for _, a := range me.Addresses {
+		client := net.ParseIP(c.ClientPortAddress)
+		same := c.ClientPortAddress == "" || client.IsUnspecified() || strings.EqualFold(c.ClientPortAddress, a.Host)
+		switch {
+		case (same || c.ListenAll) && (c.ClientPort == a.Quorum || c.ClientPort == a.Election):
+			wrong("clientPort", c.ClientPort, line)
+			return
+		case c.MasterPort == 0 || me.Observer:
+		case c.MasterPort == a.Quorum || c.MasterPort == a.Election:
+			wrong("observerMasterPort", c.MasterPort, line)
+			return
+		case (same || c.ListenAll) && c.MasterPort == c.ClientPort:
+			wrong("observerMasterPort", c.MasterPort, "clientPort")
+			return
 		}
 	}
 }
@@ -204,7 +232,8 @@ func (c *Config) readMyID(list *ensemble.Config) error {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	id, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
 	if err != nil {
-		return fmt.Errorf("%w: %s holds %q and not the id of this server, one of %s", ErrConfig, file, line, ids(list))
+		return fmt.Errorf("%w: %s holds %q and not the id of this server, one of %s; for server.%d write: echo %d > %s",
+			ErrConfig, file, line, ids(list), list.Members[0].ID, list.Members[0].ID, file)
 	}
 	if list.Member(id) == nil {
 		return fmt.Errorf("%w: %s says that this is server %d, but %s lists only %s; correct one of the two",

@@ -3,6 +3,7 @@ package ensemble
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -236,7 +237,8 @@ func (c *Config) check() error {
 	participants := 0
 	for i, m := range c.Members {
 		if i > 0 && c.Members[i-1].ID == m.ID {
-			return &Error{memberKey(m.ID), fmt.Errorf("%w: server %d is listed twice, at %s and at %s", ErrMembers,
+			return &Error{memberKey(m.ID), fmt.Errorf("%w: server %d is listed twice, at %s and at %s; "+
+				"give each server an id of its own, or remove one of the lines", ErrMembers,
 				m.ID, c.Members[i-1].Addresses[0].Host, m.Addresses[0].Host)}
 		}
 		if !m.Observer {
@@ -246,8 +248,7 @@ func (c *Config) check() error {
 			for _, port := range []int{a.Quorum, a.Election} {
 				key := JoinHostPort(strings.ToLower(a.Host), strconv.Itoa(port))
 				if other, taken := at[key]; taken {
-					return &Error{memberKey(m.ID), fmt.Errorf("%w: servers %d and %d both have the address %s",
-						ErrMembers, other, m.ID, key)}
+					return &Error{memberKey(m.ID), fmt.Errorf("%w: %s", ErrMembers, twice(other, m.ID, key))}
 				}
 				at[key] = m.ID
 			}
@@ -259,13 +260,25 @@ func (c *Config) check() error {
 	return c.checkGroups()
 }
 
+// twice tells of an address that is in the list twice.
+func twice(a, b int64, addr string) string {
+	if a == b {
+		return fmt.Sprintf("server %d has the address %s twice; leave one of them out", a, addr)
+	}
+	return fmt.Sprintf("servers %d and %d both have the address %s; correct one of the two lines", a, b, addr)
+}
+
 func memberKey(id int64) string { return "server." + strconv.FormatInt(id, 10) }
 
 func (c *Config) checkGroups() error {
-	for id := range c.Weights {
-		if c.Member(id) == nil {
-			key := "weight." + strconv.FormatInt(id, 10)
+	for _, id := range slices.Sorted(maps.Keys(c.Weights)) {
+		key := "weight." + strconv.FormatInt(id, 10)
+		switch {
+		case c.Member(id) == nil:
 			return &Error{key, fmt.Errorf("%w: there is no server %d", ErrMembers, id)}
+		case len(c.Groups) == 0:
+			return &Error{key, fmt.Errorf("%w: a server weighs something only within a group; write group.N lines "+
+				"with all servers that vote, or remove the weights", ErrMembers)}
 		}
 	}
 	if len(c.Groups) == 0 {
@@ -286,8 +299,12 @@ func (c *Config) checkGroups() error {
 	}
 	for _, m := range c.Members {
 		if _, grouped := group[m.ID]; !grouped && !m.Observer {
-			return &Error{memberKey(m.ID), fmt.Errorf("%w: the server votes but is in no group", ErrMembers)}
+			return &Error{memberKey(m.ID), fmt.Errorf("%w: the server votes but is in no group; name it in a group.N line", ErrMembers)}
 		}
+	}
+	if !c.HasQuorum(func(int64) bool { return true }) {
+		return &Error{"", fmt.Errorf("%w: no group weighs anything, so that nobody could be elected; give a server of "+
+			"each group a weight.N above 0", ErrMembers)}
 	}
 	return nil
 }
