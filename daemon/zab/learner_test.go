@@ -2,6 +2,7 @@ package zab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,11 +143,45 @@ func TestEpochsOfTheLeader(t *testing.T) {
 	}
 }
 
+// TestHole: history with a hole is not taken, neither behind this server's own nor behind a snapshot.
 func TestHole(t *testing.T) {
-	g, l := followed(t, Recovered{Hard: HardState{1, 1}, Suffix: logOf(z(1, 1))})
-	g.packet(l, proto.PacketDiff, z(1, 3), nil)
-	g.packet(l, proto.PacketProposal, z(1, 3), txn(z(1, 3)))
-	if g.p.Role() != proto.Looking {
-		t.Error("a hole in the history was taken")
+	for _, snap := range []bool{false, true} {
+		g, l := followed(t, Recovered{Hard: HardState{1, 1}, Suffix: logOf(z(1, 1))})
+		if !snap {
+			g.packet(l, proto.PacketDiff, z(1, 3), nil)
+		} else if !g.p.Snap(g.now, l, z(1, 5)) {
+			t.Fatal("the snapshot was not taken")
+		}
+		g.packet(l, proto.PacketProposal, z(1, 2), txn(z(1, 2)))
+		g.packet(l, proto.PacketProposal, z(1, 4), txn(z(1, 4)))
+		if g.p.Role() != proto.Looking {
+			t.Errorf("snapshot %v: a hole in the history was taken", snap)
+		}
+	}
+}
+
+// TestPausesBetweenFailures: who fails to be synchronized again and again does not come back at once.
+func TestPausesBetweenFailures(t *testing.T) {
+	g, l := followed(t, Recovered{Hard: HardState{1, 1}})
+	var pauses []proto.Millis
+	for range 9 {
+		g.notes = nil
+		g.p.LinkDown(g.now, l, "test")
+		g.take()
+		start := g.now
+		for ; len(g.notes) == 0; g.take() {
+			g.now += 10
+			g.p.Tick(g.now)
+		}
+		pauses = append(pauses, g.now-start)
+		v := proto.Vote{Leader: 3, Zxid: z(1, 9), ElectionEpoch: 1, PeerEpoch: 1}
+		g.vote(3, proto.Leading, v)
+		g.vote(2, proto.Following, v)
+		l = &Link{}
+		g.p.LinkUp(g.now, l, true)
+		g.take()
+	}
+	if !slices.IsSorted(pauses) || pauses[0] != 0 || pauses[len(pauses)-1] != lastPause {
+		t.Errorf("pauses %v", pauses)
 	}
 }
