@@ -299,7 +299,8 @@ func (c *Config) checkGroups() error {
 	}
 	for _, m := range c.Members {
 		if _, grouped := group[m.ID]; !grouped && !m.Observer {
-			return &Error{memberKey(m.ID), fmt.Errorf("%w: the server votes but is in no group; name it in a group.N line", ErrMembers)}
+			return &Error{memberKey(m.ID), fmt.Errorf("%w: the server votes but is in no group; "+
+				"name it in a group.N line", ErrMembers)}
 		}
 	}
 	if !c.HasQuorum(func(int64) bool { return true }) {
