@@ -31,6 +31,7 @@ type recorder struct {
 	got    []proto.Zxid
 	snaps  []string
 	failed []int64
+	going  map[*Link]int // how often progress was told
 }
 
 func (r *recorder) locked(f func()) {
@@ -71,7 +72,14 @@ func (r *recorder) Snap(_ *Link, rd *bufio.Reader) error {
 	return err
 }
 
-func (r *recorder) Progress(*Link) {}
+func (r *recorder) Progress(l *Link) {
+	r.locked(func() {
+		if r.going == nil {
+			r.going = make(map[*Link]int)
+		}
+		r.going[l]++
+	})
+}
 
 func (r *recorder) LinkDown(_ *Link, err error) {
 	r.locked(func() { r.downs = append(r.downs, fmt.Sprint(err)) })
