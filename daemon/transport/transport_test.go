@@ -102,13 +102,18 @@ func (r *recorder) await(t *testing.T, what string, ok func() bool) {
 	r.locked(func() { t.Fatalf("waited in vain for %s; votes %v, up %v, downs %v", what, r.votes, r.up, r.downs) })
 }
 
+// given are the ports that tests have got: none gets one that another one has.
+var given sync.Map
+
 func port(t *testing.T) int {
 	t.Helper()
 	for range 200 {
 		p := 15000 + rand.IntN(15000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p)); err == nil {
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", p)); err == nil {
 			l.Close()
-			return p
+			if _, taken := given.LoadOrStore(p, true); !taken {
+				return p
+			}
 		}
 	}
 	t.Fatal("no free port")
