@@ -122,3 +122,21 @@ func TestUnreadableProposal(t *testing.T) {
 		}
 	}
 }
+
+// TestResignedLeaderTakesNothing: what learners send on to a leader that is about to leave is theirs to
+// send to the next one; what had been proposed is committed.
+func TestResignedLeaderTakesNothing(t *testing.T) {
+	g := newMember(t, newTestTree())
+	l := g.lead(1)
+	g.request(l, 2<<56|1, 0, proto.OpCreateSession, jute.AppendInt(nil, 10_000))
+	before := g.last().Zxid
+	g.r.Resign()
+	g.request(l, 2<<56|1, 1, proto.OpCreate, createBody("/x"))
+	if at := g.last().Zxid; at != before {
+		t.Errorf("%v was proposed after %v", at, before)
+	}
+	g.packet(l, proto.PacketAck, before, nil)
+	if got := g.r.Status(); got.Zxid != before || !got.Settled {
+		t.Errorf("%v is applied, settled %v", got.Zxid, got.Settled)
+	}
+}
