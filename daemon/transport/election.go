@@ -134,11 +134,7 @@ func (p *peer) await(d time.Duration) {
 
 // dial connects to the peer and says who this server is.
 func (p *peer) dial() error {
-	addrs, err := addresses(p.t.ctx, p.member.Load(), func(a ensemble.Address) int { return a.Election })
-	if err != nil {
-		return err
-	}
-	conn, err := p.t.connect(p.t.ctx, addrs)
+	conn, err := p.t.connect(p.t.ctx, p.member.Load(), func(a ensemble.Address) int { return a.Election })
 	if err != nil {
 		return err
 	}

@@ -466,11 +466,7 @@ func (t *Transport) dialLeader(ctx context.Context, p *peer, master bool) {
 		port = func(ensemble.Address) int { return t.opts.MasterPort }
 	}
 	for pause := leaderPauseMin; ; pause = min(2*pause, leaderPauseMax) {
-		addrs, err := addresses(ctx, p.member.Load(), port)
-		var conn net.Conn
-		if err == nil {
-			conn, err = t.connect(ctx, addrs)
-		}
+		conn, err := t.connect(ctx, p.member.Load(), port)
 		switch {
 		case ctx.Err() != nil:
 			if conn != nil {

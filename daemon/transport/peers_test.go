@@ -232,3 +232,36 @@ func TestLeaveElection(t *testing.T) {
 		}
 	})
 }
+
+// TestNameThatIsNotResolved: while no name server answers for one address of a server, or for another
+// server, the rest is reached as ever. ZOOKEEPER-2930, 3756.
+func TestNameThatIsNotResolved(t *testing.T) {
+	over := make(chan struct{})
+	defer close(over)
+	defer func(old *net.Resolver) { net.DefaultResolver = old }(net.DefaultResolver)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		<-over
+		return nil, errors.New("no name server")
+	}}
+	right, half := listOf(t, 1, 2), listOf(t, 1, 2, 3)
+	one := right.Member(1).Addresses[0]
+	lost := one
+	lost.Host = "lost.zkd.test."
+	half.Member(1).Addresses = []ensemble.Address{lost, one}
+	half.Member(2).Addresses[0].Host = "lost.zkd.test."
+	half.Member(3).Addresses = right.Member(2).Addresses
+	right.Members[1].ID = 3
+	a, ra := run(t, Options{ID: 1, Ensemble: right})
+	defer a.Close()
+	b, rb := run(t, Options{ID: 3, Ensemble: half})
+	defer b.Close()
+	start := time.Now()
+	b.Notify(2, vote(7))
+	b.Notify(1, vote(8))
+	b.DialLeader(1, false)
+	ra.await(t, "a vote", func() bool { return len(ra.votes) > 0 && ra.votes[0] == "3: 8" })
+	rb.await(t, "a link", func() bool { return len(rb.links) == 1 })
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("that took %v", took)
+	}
+}

@@ -299,39 +299,41 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// addresses are the addresses of a member's port, its names resolved anew.
-func addresses(ctx context.Context, m *ensemble.Member, port func(ensemble.Address) int) (all []string, err error) {
-	for _, a := range m.Addresses {
-		ips, e := net.DefaultResolver.LookupIPAddr(ctx, a.Host)
-		err = errors.Join(err, e)
-		for _, ip := range ips {
-			all = append(all, net.JoinHostPort(ip.String(), strconv.Itoa(port(a))))
+// connect dials all addresses of a member's port at the same time, their names resolved anew, and those
+// that are found first first; the first connection wins.
+func (t *Transport) connect(ctx context.Context, m *ensemble.Member, port func(ensemble.Address) int) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.opts.ConnectTimeout)
+	defer cancel()
+	return race(ctx, len(m.Addresses), func(ctx context.Context, i int) (net.Conn, error) {
+		a := m.Addresses[i]
+		ips, err := net.DefaultResolver.LookupIPAddr(ctx, a.Host)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if len(all) > 0 {
-		return all, nil
-	}
-	return nil, err
+		return race(ctx, len(ips), func(ctx context.Context, i int) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(ips[i].String(), strconv.Itoa(port(a))))
+		})
+	})
 }
 
-// connect dials the addresses at the same time; the first connection wins.
-func (t *Transport) connect(ctx context.Context, addrs []string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.opts.ConnectTimeout)
+// race dials in n ways at the same time; the first connection wins.
+func race(ctx context.Context, n int, dial func(ctx context.Context, i int) (net.Conn, error)) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
 		conn net.Conn
 		err  error
 	}
-	results := make(chan result, len(addrs))
-	for _, a := range addrs {
+	results := make(chan result, n)
+	for i := range n {
 		go func() {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", a)
+			conn, err := dial(ctx, i)
 			results <- result{conn, err}
 		}()
 	}
 	var first net.Conn
 	var errs error
-	for range addrs {
+	for range n {
 		switch r := <-results; {
 		case r.err != nil:
 			errs = errors.Join(errs, r.err)
