@@ -301,7 +301,9 @@ func ignoreClosed(err error) error {
 
 // connect dials all addresses of a member's port at the same time, their names resolved anew, and those
 // that are found first first; the first connection wins.
-func (t *Transport) connect(ctx context.Context, m *ensemble.Member, port func(ensemble.Address) int) (net.Conn, error) {
+func (t *Transport) connect(
+	ctx context.Context, m *ensemble.Member, port func(ensemble.Address) int,
+) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.opts.ConnectTimeout)
 	defer cancel()
 	return race(ctx, len(m.Addresses), func(ctx context.Context, i int) (net.Conn, error) {
