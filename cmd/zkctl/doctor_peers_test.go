@@ -144,7 +144,7 @@ func TestDoctorOnLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, fix := range map[string]string{"127.0.0.1": "into server.1, on all", "localhost": "/etc/hosts"} {
-		list, _ := examined(t, fmt.Sprintf("dataDir=%s\nclientPort=1\nserver.1=%s:1:2\nserver.2=no.invalid:3:4\n", data, host))
+		list, _ := examined(t, fmt.Sprintf("dataDir=%s\nclientPort=9\nserver.1=%s:1:2\nserver.2=no.invalid:3:4\n", data, host))
 		found := false
 		for _, f := range list {
 			found = found || f.is("warning", "names", "cannot reach it") && strings.Contains(f.Fix, fix)

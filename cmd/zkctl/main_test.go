@@ -208,6 +208,16 @@ func TestStatusAndWait(t *testing.T) {
 	if all[0].Lag != "0" || all[1].Lag != "3" || all[2].Lag != "an older epoch" || all[1].Epoch != "5" {
 		t.Errorf("%+v", all)
 	}
+	all = []serverStatus{ // behind an election, nothing has been written yet
+		{Mode: "leader", Zxid: "0x600000000"}, {Mode: "follower", Zxid: "0x500000007", Epoch: "6"},
+		{Mode: "follower", Zxid: "0x500000007"}, {Mode: "follower", Zxid: "0x500000006"}, {Mode: modeLooking, Zxid: "0x500000007"},
+	}
+	lags(all)
+	for i, want := range []string{"0", "0", "0", "an older epoch", "an older epoch"} {
+		if all[i].Lag != want {
+			t.Errorf("server %d of a new epoch: lag %q, want %q", i, all[i].Lag, want)
+		}
+	}
 }
 
 func TestInit(t *testing.T) {

@@ -141,27 +141,29 @@ func unwell(all []serverStatus) error {
 
 const modeLooking = "looking"
 
-// lags works out how far servers are behind the foremost of their epoch.
+// lags works out how far servers are behind the foremost of their epoch. Where nothing has been written in
+// that yet, its start may be all that a leader of Apache's shows, while who follows shows what was there before.
 func lags(all []serverStatus) {
-	most := uint64(0)
-	zxid := func(s *serverStatus) uint64 {
-		n, err := strconv.ParseUint(strings.TrimPrefix(s.Zxid, "0x"), 16, 64)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
+	most, before := uint64(0), uint64(0)
 	for i := range all {
-		most = max(most, zxid(&all[i]))
+		most = max(most, all[i].zxid())
+	}
+	start := most&(1<<32-1) == 0
+	for i := range all {
+		if n := all[i].zxid(); n < most {
+			before = max(before, n)
+		}
 	}
 	for i := range all {
 		s := &all[i]
-		n := zxid(s)
+		n := s.zxid()
 		switch {
 		case s.Error != "" || s.Mode == "standalone":
 			continue
 		case n>>32 == most>>32:
 			s.Lag = strconv.FormatUint(most-n, 10)
+		case start && s.Mode != modeLooking && n == before:
+			s.Lag = "0"
 		default:
 			s.Lag = "an older epoch"
 		}
@@ -169,6 +171,15 @@ func lags(all []serverStatus) {
 			s.Epoch = strconv.FormatUint(n>>32, 10)
 		}
 	}
+}
+
+// zxid is the server's as a number, 0 if it has not said any.
+func (s *serverStatus) zxid() uint64 {
+	n, err := strconv.ParseUint(strings.TrimPrefix(s.Zxid, "0x"), 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (g *globals) ask(addr string) serverStatus { return ask(addr, g.timeout) }
