@@ -20,8 +20,11 @@ type end struct {
 	down    bool
 	lost    bool // something that was sent did not arrive, so nothing after it does
 
-	arrives int64  // when the last thing that was sent arrives: nothing overtakes
-	in      []byte // received and not a whole packet yet
+	arrives int64          // when the last thing that was sent arrives: nothing overtakes
+	flight  []func(p *end) // what is on its way, in order
+	due     int            // of these, how many would have arrived
+	stalled bool           // they wait for the network
+	in      []byte         // received and not a whole packet yet
 
 	epoch     int64 // of the leader, as LEADERINFO said
 	confirmed bool  // UPTODATE has been sent
@@ -71,12 +74,23 @@ func (e *end) breakOff(reason string, told bool) {
 	if p.down {
 		return
 	}
+	if e.w.shape.silent { // the end of the stream comes last, if it comes
+		e.deliver(func(p *end) { p.hangUp(reason) })
+		return
+	}
 	e.w.after(max(e.w.between(50, 3000), e.arrives-e.w.now), func() {
 		if !p.down && p.life == p.s.life {
-			p.down = true
-			p.s.step(func() { p.s.r.LinkDown(p.s.clock(), p.link, reason) })
+			p.s.step(func() { p.hangUp(reason) })
 		}
 	})
+}
+
+// hangUp ends the connection at this end, because of the other one; the step is its caller's.
+func (e *end) hangUp(reason string) {
+	if !e.down {
+		e.down = true
+		e.s.r.LinkDown(e.s.clock(), e.link, reason)
+	}
 }
 
 // flush sends what a link has to send.
@@ -112,25 +126,46 @@ func (e *end) send(b []byte) {
 
 // deliver has something happen at the other end, after everything sent before.
 func (e *end) deliver(f func(p *end)) {
-	p := e.peer
 	e.arrives = max(e.arrives, e.w.now+e.w.latency())
+	e.flight = append(e.flight, f)
 	e.w.after(e.arrives-e.w.now, func() {
-		if e.lost {
+		e.due++
+		e.arrive()
+	})
+}
+
+// arrive has happen what is due. Where nothing comes through, the connection breaks; or it
+// stands still, and goes on when the network does, unless one of the ends has given it up by then.
+func (e *end) arrive() {
+	w, p := e.w, e.peer
+	for e.due > 0 && !e.lost && !e.stalled {
+		if !w.reaches(e.s.id, p.s.id) || p.s.vanished {
+			if !w.shape.silent {
+				e.lost = true
+				e.breakOff("lost", e.down)
+				return
+			}
+			e.stalled = true
+			w.after(w.between(5000, 200_000), func() {
+				e.stalled = false
+				e.arrive()
+			})
 			return
 		}
-		if !e.w.reaches(e.s.id, p.s.id) {
-			e.lost = true
-			e.breakOff("lost", e.down)
-			return
-		}
-		if !p.down && p.life == p.s.life {
+		f := e.flight[0]
+		e.flight, e.due = e.flight[1:], e.due-1
+		switch {
+		case !p.down && p.life == p.s.life:
 			p.s.step(func() {
 				if !p.down {
 					f(p)
 				}
 			})
+		case w.shape.silent: // nobody is there any more
+			e.lost = true
+			e.s.later(w.latency(), func() { e.hangUp("reset") })
 		}
-	})
+	}
 }
 
 // receive takes bytes; the step is its caller's.

@@ -24,6 +24,7 @@ type server struct {
 	attempt  int
 	paused   int64 // until when the process does not run
 	stopping bool
+	vanished bool // the machine is gone, and nobody is told
 	waiting  []func()
 	ends     []*end
 
@@ -57,6 +58,7 @@ func (s *server) boot() {
 	w := s.w
 	s.life++
 	s.queue, s.writing, s.dialled, s.paused, s.stopping, s.waiting, s.ends = nil, false, 0, 0, false, nil, nil
+	s.vanished = false
 	t := load(s.disk.image)
 	suffix := new(proto.LogBatch)
 	for _, l := range s.disk.log {
@@ -100,6 +102,7 @@ func (s *server) crash() {
 		s.perform(s.queue[0], torn)
 	}
 	s.disk.rollBack()
+	s.vanished = w.shape.silent && w.chance(50)
 	s.gone()
 }
 
@@ -137,11 +140,15 @@ func (s *server) gone() {
 	w := s.w
 	s.r, s.queue = nil, nil
 	for _, e := range s.ends {
-		e.breakOff("the process ended", true)
+		if s.vanished {
+			e.down = true
+		} else {
+			e.breakOff("the process ended", true)
+		}
 	}
 	s.ends = nil
 	for _, other := range w.servers {
-		if other.r == nil {
+		if other.r == nil || s.vanished {
 			continue
 		}
 		o := other

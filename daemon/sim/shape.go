@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,7 @@ type shape struct {
 	weights           [numFaults]int  // how often each fault comes
 	clientTimeout     [2]proto.Millis // of sessions
 	latency           [2]int64        // of a message, in microseconds
+	silent            bool            // connections stand still, and do not break, while nothing comes through
 	spikes            int             // messages that take much longer, in percent
 	disk              [2]int64        // of a write
 	stalls            int             // writes that take much longer, in percent
@@ -96,6 +98,7 @@ func newShape(w *world) shape {
 	}
 	s.weights[faultMend] = max(s.weights[faultMend], 2)
 	s.eager, s.renews = w.chance(30), w.chance(20)
+	s.silent = rand.New(rand.NewPCG(w.report.Seed, 0x51e7)).IntN(3) == 0 // the others stay what they were
 	return s
 }
 
@@ -126,6 +129,9 @@ func (s shape) String() string {
 	}
 	if s.foreign {
 		b.WriteString(", foreign history")
+	}
+	if s.silent {
+		b.WriteString(", silent cuts")
 	}
 	if s.drift > 0 {
 		fmt.Fprintf(&b, ", drift %d", s.drift)
