@@ -41,6 +41,7 @@ type Conn struct {
 	closing  bool       // its closeSession is under way: no more requests
 	hello    []byte     // a connect request that has to wait
 	sureAt   proto.Zxid // transactions of the session up to here may be an earlier connection's
+	crossed  bool       // there has been one of which nobody knows whose it was, an earlier or a later connection's
 	asked    bool       // the leader is asked when there will be none
 }
 

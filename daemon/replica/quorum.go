@@ -360,7 +360,7 @@ func (r *Replica) startServing(now Now) {
 				r.abort(c)
 				continue
 			}
-			if same && c.inFlight() || c.waits() && (r.zab.ThroughMaster() || !r.settled(c)) {
+			if same && c.inFlight() || c.waits() && (r.zab.ThroughMaster() || c.crossed || !r.settled(c)) {
 				// The leader is still the old one, and may have the request still; or the leader
 				// cannot tell that the client has gone to another observer of the same follower;
 				// or nobody can tell whether it has gone elsewhere.

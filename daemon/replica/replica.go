@@ -240,7 +240,7 @@ func (r *Replica) apply(now Now, txn *proto.Txn, c *Conn) {
 		r.abort(c)
 		return
 	}
-	it.zxid = txn.Zxid
+	it.zxid, c.crossed = txn.Zxid, false // the leader has taken the session to be here
 	if it.code != proto.ErrOK {
 		r.result.Rename(proto.ErrSessionExpired, it.code)
 	}

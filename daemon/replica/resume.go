@@ -55,7 +55,8 @@ func (r *Replica) comeBack(now Now, c *Conn, id proto.SessionID) {
 
 // overtaken closes the connection of a session for which something has been done that came
 // through another server: the client has gone there, and what it had asked for here must not be
-// sent to the next leader, who does not know where the client is.
+// sent to the next leader, who does not know where the client is. While the connection is not
+// settled it may also have come before; then the present leader has to judge, and no other one.
 func (r *Replica) overtaken(txn *proto.Txn) {
 	s := r.sessions.byID[txn.Session]
 	switch {
@@ -64,5 +65,7 @@ func (r *Replica) overtaken(txn *proto.Txn) {
 	case r.quorum.leads: // and knows where the client is
 	case txn.Zxid > s.conn.sureAt:
 		r.abort(s.conn)
+	default:
+		s.conn.crossed = true
 	}
 }
