@@ -45,7 +45,10 @@ func (s *Server) writeImages() {
 	w.batch, w.slice, w.clean = w.store.NewImageBatch(), 256, time.Now()
 	tick := time.NewTicker(imagePeriod)
 	defer tick.Stop()
-	for {
+	for { // at once, too: this life may end before the first tick
+		if s.imageDue() && s.writeImage(false) != nil {
+			return
+		}
 		select {
 		case <-s.failing:
 			return
@@ -56,9 +59,6 @@ func (s *Server) writeImages() {
 			}
 			return
 		case <-tick.C:
-		}
-		if s.imageDue() && s.writeImage(false) != nil {
-			return
 		}
 	}
 }
