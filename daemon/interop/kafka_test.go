@@ -78,15 +78,21 @@ func loadKafka(t *testing.T, brokers ...*process) *kafkaLoad {
 	return l
 }
 
-// topic has another topic made, which needs the controller and the ensemble, and waits until it takes messages.
-func (l *kafkaLoad) topic(name string) {
+// topic has another topic made, which needs the controller and the ensemble, waits until it takes messages, and returns
+// the controller's id. As many brokers must be known as it is to have replicas.
+func (l *kafkaLoad) topic(name string, brokers int) (controller int) {
 	l.t.Helper()
 	began := time.Now()
-	fmt.Fprintln(l.in, name)
-	if !l.out.Scan() || !strings.HasPrefix(l.out.Text(), "flows") {
-		l.t.Fatalf("%s: %q: %v", name, l.out.Text(), l.cmd.Wait())
+	fmt.Fprintln(l.in, name, brokers)
+	if !l.out.Scan() {
+		l.t.Fatalf("%s: %v", name, l.cmd.Wait())
 	}
-	l.t.Logf("%s: %s, after %v", name, l.out.Text(), time.Since(began).Round(10*time.Millisecond))
+	answered := 0
+	if _, err := fmt.Sscanf(l.out.Text(), "flows %d %d", &controller, &answered); err != nil {
+		l.t.Fatalf("%s: %q: %v", name, l.out.Text(), err)
+	}
+	l.t.Logf("%s: %d messages, controller %d, after %v", name, answered, controller, time.Since(began).Round(10*time.Millisecond))
+	return controller
 }
 
 // end has everything read again.
@@ -117,17 +123,20 @@ func TestKafka(t *testing.T) {
 		})
 	}
 	l := loadKafka(t, brokers...)
-	l.topic("calm")
+	controller := l.topic("calm", 2)
 	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		leader := c.leader()
 		c.servers[leader].signal(how)
-		l.topic(fmt.Sprintf("leader-gone-%d", how))
+		controller = l.topic(fmt.Sprintf("leader-gone-%d", how), 2)
 		c.servers[leader].launch()
 		c.awaitAll()
 	}
-	brokers[0].kill() // the controller, as it was the first
-	l.topic("broker-gone")
-	brokers[0].launch()
-	l.topic("broker-back")
+	lost := brokers[controller-1]
+	lost.kill() // its session ends after six seconds, and the other broker becomes the controller
+	if again := l.topic("broker-gone", 1); again == controller {
+		t.Fatalf("controller %d was killed and is the controller still", again)
+	}
+	lost.launch()
+	l.topic("broker-back", 2)
 	l.end()
 }

@@ -4,17 +4,24 @@ import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeClusterResult;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.serialization.*;
 
-/** Makes a topic for each line of input and produces into all of them; in the end it reads everything again. */
+/**
+ * Makes a topic for each line of input, "NAME BROKERS", once so many brokers are known, with a replica on each, and produces
+ * into all of them; in the end it reads everything again.
+ */
 public class Load {
   static final Set<String> acked = ConcurrentHashMap.newKeySet();
   static final Queue<Exception> failures = new ConcurrentLinkedQueue<>();
@@ -30,16 +37,17 @@ public class Load {
         KafkaProducer<String, String> producer = new KafkaProducer<>(p, new StringSerializer(), new StringSerializer())) {
       Thread load = new Thread(() -> produce(producer));
       BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
-      for (String name; (name = in.readLine()) != null; ) {
-        create(admin, name);
-        topics.add(name);
+      for (String line; (line = in.readLine()) != null; ) {
+        String[] words = line.split(" ");
+        int controller = create(admin, words[0], Integer.parseInt(words[1]));
+        topics.add(words[0]);
         if (topics.size() == 1) load.start();
         long from = sent + topics.size();
         for (int i = 0; answered.get() <= from; i++) {
           if (i == 6000) throw new Exception("nothing is acknowledged");
           Thread.sleep(10);
         }
-        System.out.println("flows " + acked.size());
+        System.out.println("flows " + controller + " " + acked.size());
       }
       stop = true;
       load.join();
@@ -50,14 +58,20 @@ public class Load {
     System.out.println("all well " + acked.size());
   }
 
-  static void create(Admin admin, String name) throws Exception {
+  /** Returns the controller's id. */
+  static int create(Admin admin, String name, int brokers) throws Exception {
     for (int i = 0; ; i++) {
+      Node controller = null;
       try {
-        admin.createTopics(List.of(new NewTopic(name, 3, (short) 2))).all().get();
-        return;
-      } catch (java.util.concurrent.ExecutionException e) {
-        if (e.getCause() instanceof org.apache.kafka.common.errors.TopicExistsException) return; // of a try that was not answered
-        if (i == 100) throw e;
+        DescribeClusterResult cluster = admin.describeCluster();
+        controller = cluster.controller().get();
+        if (cluster.nodes().get().size() != brokers || controller == null)
+          throw new ExecutionException(new Exception(cluster.nodes().get() + " in place of " + brokers + " brokers"));
+        admin.createTopics(List.of(new NewTopic(name, 3, (short) brokers))).all().get();
+        return controller.id();
+      } catch (ExecutionException e) {
+        if (e.getCause() instanceof TopicExistsException) return controller.id(); // of a try that was not answered
+        if (i == 200) throw e;
         Thread.sleep(300);
       }
     }
