@@ -70,16 +70,27 @@ func fill(t *testing.T, p *process, seed uint64, requests int) []*session {
 			s.open(t, slot, "")
 		}
 	}
-	for i, c := range s.sessions { // each has something to keep
-		b := jute.AppendBuffer(header(int32(1<<20+i), proto.OpCreate, fmt.Sprintf("/mine%d-", i)), []byte("mine"))
-		c.ops[int32(1<<20+i)] = proto.OpCreate
-		c.send(jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), 3))
-		c.ping()
-		if got := s.lines(nil, i); !strings.Contains(strings.Join(got, ""), "err 0") {
+	for i := range s.sessions { // each has something to keep
+		got := s.own(i)
+		if s.sessions[i].closed { // Apache's server may end a connection a moment after the answer to the last request
+			s.open(t, i, "")
+			got = s.own(i)
+		}
+		if !strings.Contains(strings.Join(got, ""), "err 0") {
 			t.Fatalf("%s: %q", p.name, got)
 		}
 	}
 	return s.sessions
+}
+
+// own has a session create an ephemeral znode.
+func (s *side) own(slot int) []string {
+	c, xid := s.sessions[slot], int32(1<<20+slot)
+	b := jute.AppendBuffer(header(xid, proto.OpCreate, fmt.Sprintf("/mine%d-", slot)), []byte("mine"))
+	c.ops[xid] = proto.OpCreate
+	c.send(jute.AppendInt(proto.AppendACLs(b, proto.OpenACLUnsafe), 3))
+	c.ping()
+	return s.lines(nil, slot)
 }
 
 // fetch sends a request and returns the body of the reply.
