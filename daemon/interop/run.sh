@@ -35,8 +35,9 @@ kafka=$PWD/build/interop/kafka
 if ! ls "$kafka"/kafka_2.13-*.jar >/dev/null 2>&1; then
   mvn -q -B -f daemon/interop/java/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$kafka"
 fi
-missing=()
-for tool in ip:iproute2 nft:nftables; do
+missing=() tools=(ip:iproute2 nft:nftables)
+[ -z "${CLICKHOUSE:-}" ] || tools+=(clickhouse-server:clickhouse-server)
+for tool in "${tools[@]}"; do
   need "${tool%:*}" || missing+=("${tool#*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
