@@ -110,6 +110,7 @@ func TestErrors(t *testing.T) {
 		"dataDir=/d\nDigestAuthenticationProvider.digestAlg=MD4\n":   `:2: DigestAuthenticationProvider.digestAlg: "MD4"`,
 		"dataDir=/d\nDigestAuthenticationProvider.superDigest=a:b\n": "superDigest: it must begin with super:",
 		"dataDir=/d\nclientPort=70000\n":                             ":2: clientPort: 70000 is out of range: give a number from 0 to 65535",
+		"dataDir=/d\nserver.1=g\xfcnther:1:2\n":                      "is not UTF-8 text",
 		"dataDir=/d\nenforceQuota=maybe\n":                           `:2: enforceQuota: "maybe" is neither true nor false`,
 		"dataDir=/d\ntickTime=2s\n":                                  `:2: tickTime: "2s" is not a whole number: give milliseconds, e.g. 2000`,
 		"dataDir=/d\ninitLimit=much\n":                               `:2: initLimit: "much" is not a whole number: give ticks, e.g. 10`,

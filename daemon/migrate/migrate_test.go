@@ -198,6 +198,14 @@ func TestMissing(t *testing.T) {
 	if _, err := Read(Dirs{Data: t.TempDir()}, opt); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "no snapshot") {
 		t.Errorf("nothing: %v", err)
 	}
+	bare := copyOf(t, dir)
+	snapshots, _ := Dirs{Data: bare}.snapshots()
+	for _, f := range snapshots {
+		os.Remove(f.path)
+	}
+	if _, err := Read(Dirs{Data: bare}, force); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "no snapshot") {
+		t.Errorf("%d snapshots are gone, the logs are there: %v", len(snapshots), err)
+	}
 }
 
 // rewrite changes the txns of the newest log.
