@@ -115,7 +115,7 @@ func (p *Peer) notify(to int64) {
 // Notification takes a message of the election from another server.
 // Source: FastLeaderElection.java, WorkerReceiver and lookForLeader.
 func (p *Peer) Notification(now proto.Millis, from int64, n *proto.Notification) {
-	p.now = now
+	p.at(now)
 	e := &p.election
 	i := p.indexOf(from)
 	if i < 0 || !p.cfg.Ensemble.Votes(from) {
@@ -319,7 +319,7 @@ func (p *Peer) PeerUp(now proto.Millis, id int64) { p.reached(now, id, true) }
 func (p *Peer) PeerDown(now proto.Millis, id int64) { p.reached(now, id, false) }
 
 func (p *Peer) reached(now proto.Millis, id int64, up bool) {
-	p.now = now
+	p.at(now)
 	if i := p.indexOf(id); i >= 0 {
 		p.reachable[i] = up
 		p.judge()

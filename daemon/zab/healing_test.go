@@ -170,7 +170,7 @@ func TestHealingServerEndsItsOldLink(t *testing.T) {
 	g.durable(1)
 	g.packet(old, proto.PacketAck, z(5, 0), nil)
 	g.p.Propose(&proto.Txn{TxnHeader: proto.TxnHeader{Zxid: z(5, 1), Type: proto.OpError}})
-	g.now += 2 * g.p.cfg.TickTime
+	g.pass(2000, nil)
 	join(g, ^old.id, proto.PacketObserverInfo, 4)
 	if !old.closed {
 		t.Fatal("the connection as a follower stays")

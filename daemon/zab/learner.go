@@ -205,7 +205,7 @@ func (p *Peer) rejoin(rejoins int64, reason string) {
 // Snap takes a snapshot from the leader, which replaces everything once it is on disk.
 // It returns false for one that is not wanted.
 func (p *Peer) Snap(now proto.Millis, l *Link, zxid proto.Zxid) bool {
-	p.now = now
+	p.at(now)
 	f := &p.following
 	if l.closed || l != f.link {
 		return false

@@ -11,7 +11,8 @@ func (p *Peer) Pause(now proto.Millis) bool {
 	if !p.Solo() || !p.serving {
 		return false
 	}
-	p.now, p.role, p.serving = now, proto.Looking, false
+	p.at(now)
+	p.role, p.serving = proto.Looking, false
 	return true
 }
 
@@ -21,7 +22,8 @@ func (p *Peer) Rests() bool { return p.idle() && p.applied == len(p.entries) }
 // Replace replaces the history of a paused server that rests by a snapshot at zxid. Once that is on
 // the disk the server serves again.
 func (p *Peer) Replace(now proto.Millis, zxid proto.Zxid) {
-	p.now, p.replacing = now, true
+	p.at(now)
+	p.replacing = true
 	p.onDisk(p.write(Write{Kind: WriteInstall, Zxid: zxid}), func() {
 		if p.replacing {
 			p.forget(zxid)
@@ -33,7 +35,7 @@ func (p *Peer) Replace(now proto.Millis, zxid proto.Zxid) {
 // Resume has a paused server go on with the history that it has. A write that Replace has asked for
 // must not have taken place, nor take place later.
 func (p *Peer) Resume(now proto.Millis) {
-	p.now = now
+	p.at(now)
 	if p.Solo() && !p.serving {
 		p.serveAlone()
 	}

@@ -175,3 +175,32 @@ func TestCommitOfWhatWasNotProposed(t *testing.T) {
 		}
 	}
 }
+
+// TestPauseBeforeWhatHasCome: a process that did not run may find packets before its clock is looked at. Who sent them is not
+// given the time of the pause on top: a leader would believe for as long as that in learners that are gone.
+func TestPauseBeforeWhatHasCome(t *testing.T) {
+	g, l := leads(t)
+	g.pass(1000, nil)
+	g.now += 600_000
+	g.packet(l, proto.PacketPing, 0, nil)
+	g.pass(5000, nil)
+	if got := g.out(l); strings.Contains(got, "closed") {
+		t.Fatalf("before the limit: %q", got)
+	}
+	g.pass(500, nil)
+	if got := g.out(l); !strings.Contains(got, "closed: the learner is silent") {
+		t.Errorf("after it: %q", got)
+	}
+	g, l = serving(t)
+	g.pass(1000, nil)
+	g.now += 600_000
+	g.packet(l, proto.PacketPing, 0, nil)
+	g.pass(5000, nil)
+	if g.p.Role() != proto.Following {
+		t.Fatalf("role %v before the limit", g.p.Role())
+	}
+	g.pass(500, nil)
+	if g.p.Role() != proto.Looking {
+		t.Errorf("role %v after it", g.p.Role())
+	}
+}

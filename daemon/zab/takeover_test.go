@@ -41,7 +41,11 @@ func TestForgedLearner(t *testing.T) {
 	if got := g.out(follower); strings.Contains(got, "closed") {
 		t.Errorf("the follower: %s", got)
 	}
-	g.now += 1100
+	for range 2 {
+		g.now += 550
+		g.p.Tick(g.now)
+	}
+	g.out(follower)
 	again := greet(2)
 	if got := g.out(follower); !strings.Contains(got, "closed: it has connected again") {
 		t.Errorf("the old connection: %s", got)

@@ -29,9 +29,8 @@ type Peer struct {
 	waits     []wait
 	diffs     int64 // learners that were synchronized from memory
 
-	lastTick proto.Millis
-	effects  Effects
-	touched  []*Link
+	effects Effects
+	touched []*Link
 }
 
 // wait is what is to be done once a write is durable.
@@ -84,7 +83,7 @@ func New(cfg Config, r Recovered) *Peer {
 
 // Start begins: a server on its own serves at once, any other looks for a leader.
 func (p *Peer) Start(now proto.Millis) {
-	p.now, p.lastTick = now, now
+	p.now = now
 	if p.cfg.Ensemble == nil {
 		p.commit = len(p.entries)
 		p.serveAlone()
@@ -110,7 +109,7 @@ func (p *Peer) LastProposed() proto.Zxid { return p.last() }
 
 // Durable tells that all writes up to a position are on disk.
 func (p *Peer) Durable(now proto.Millis, pos uint64) {
-	p.now = now
+	p.at(now)
 	p.confirm(pos)
 	for len(p.waits) > 0 && p.waits[0].pos <= pos {
 		do := p.waits[0].do
@@ -146,8 +145,7 @@ func (p *Peer) Next() ([]byte, bool) { return p.next() }
 
 // Tick tells that time has passed.
 func (p *Peer) Tick(now proto.Millis) {
-	p.forgive(now)
-	p.now, p.lastTick = now, now
+	p.at(now)
 	if p.Solo() {
 		return
 	}
@@ -167,10 +165,12 @@ func (p *Peer) Tick(now proto.Millis) {
 	}
 }
 
-// forgive moves the deadlines when this process did not run for a while: nobody's
-// silence may be judged by a time in which it could not be heard.
-func (p *Peer) forgive(now proto.Millis) {
-	gap := now - p.lastTick
+// at is the time of a call. Where the process did not run before it, the deadlines move: nobody's silence may be
+// judged by a time in which it could not be heard. They move before the call does anything, as
+// what it hears has come now.
+func (p *Peer) at(now proto.Millis) {
+	gap := now - p.now
+	p.now = now
 	if gap < p.cfg.TickTime {
 		return
 	}
@@ -313,7 +313,7 @@ func (p *Peer) slowDown() {
 
 // Leave ends the server's part for a reason that its owner knows.
 func (p *Peer) Leave(now proto.Millis, reason string) {
-	p.now = now
+	p.at(now)
 	if p.role != proto.Looking {
 		p.leave(reason)
 	}
@@ -321,7 +321,7 @@ func (p *Peer) Leave(now proto.Millis, reason string) {
 
 // LinkUp takes on a connection of the quorum port. dialled tells that this server made it.
 func (p *Peer) LinkUp(now proto.Millis, l *Link, dialled bool) {
-	p.now = now
+	p.at(now)
 	l.dialled, l.heard = dialled, now
 	switch {
 	case dialled:
@@ -339,7 +339,7 @@ func (p *Peer) LinkUp(now proto.Millis, l *Link, dialled bool) {
 
 // DialFailed tells that the leader's quorum port cannot be reached.
 func (p *Peer) DialFailed(now proto.Millis, id int64, reason string) {
-	p.now = now
+	p.at(now)
 	f := &p.following
 	if (p.role == proto.Following || p.role == proto.Observing) && f.dialled == id && f.link == nil {
 		p.leave("the leader cannot be reached: " + reason)
@@ -348,7 +348,7 @@ func (p *Peer) DialFailed(now proto.Millis, id int64, reason string) {
 
 // LinkDown tells that a connection of the quorum port is gone.
 func (p *Peer) LinkDown(now proto.Millis, l *Link, reason string) {
-	p.now = now
+	p.at(now)
 	if l.closed {
 		return
 	}
@@ -368,7 +368,7 @@ func (p *Peer) LinkDown(now proto.Millis, l *Link, reason string) {
 // Packet takes a packet from a link. It returns true for packets that are not zab's but
 // concern requests and sessions: REQUEST, REVALIDATE, SYNC, and PING with its table.
 func (p *Peer) Packet(now proto.Millis, l *Link, packet *proto.Packet) bool {
-	p.now = now
+	p.at(now)
 	if l.closed {
 		return false
 	}
@@ -382,7 +382,7 @@ func (p *Peer) Packet(now proto.Millis, l *Link, packet *proto.Packet) bool {
 
 // Heard tells that bytes have come from a link which are no packet yet.
 func (p *Peer) Heard(now proto.Millis, l *Link) {
-	p.now = now
+	p.at(now)
 	l.heard = now
 	if l == p.following.link {
 		p.following.heard = now
