@@ -305,7 +305,7 @@ func (r *Replica) deliver(zxid proto.Zxid) {
 func (r *Replica) Tick(now Now) {
 	const expiredPerTick, missed = 2000, 250
 	if gap := now.Mono - r.lastTick; gap >= max(r.cfg.TickTime, missed) {
-		r.sessions.forgive(gap)
+		r.sessions.forgive(now, gap)
 	}
 	r.lastTick = now.Mono
 	r.zab.Tick(now.Mono)

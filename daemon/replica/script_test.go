@@ -90,8 +90,11 @@ func (w *world) line(f []string) {
 		for ms := proto.Millis(w.number(f[1])); ms > 0; ms -= 500 {
 			w.pass(min(ms, 500))
 		}
-	case "pause": // nothing runs
+	case "pause": // nothing runs, and then the clock is looked at before anything else
 		w.pass(proto.Millis(w.number(f[1])))
+	case "sleep": // nothing runs, and then something else comes first
+		w.now.Wall += proto.Millis(w.number(f[1]))
+		w.now.Mono += proto.Millis(w.number(f[1]))
 	case "durable":
 		w.durable()
 	case "restart":

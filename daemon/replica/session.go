@@ -217,18 +217,24 @@ func (s *sessions) touch(now Now, sess *session) {
 		}
 		return
 	}
-	sess.expiry = max(sess.expiry, ((now.Mono+sess.timeout)/s.tick+1)*s.tick)
+	sess.expiry = max(sess.expiry, s.fresh(now, sess))
 	if sess.bucket > sess.expiry {
 		panic("replica: session is filed behind its expiry")
 	}
 }
 
+// fresh is when a session expires whose client is heard of now.
+func (s *sessions) fresh(now Now, sess *session) proto.Millis {
+	return ((now.Mono+sess.timeout)/s.tick + 1) * s.tick
+}
+
 // forgive gives every session the time during which this process did not run: what its
-// client sent then has not been looked at yet.
-func (s *sessions) forgive(gap proto.Millis) {
+// client sent then has not been looked at yet. A client that was heard of since gains nothing by it.
+func (s *sessions) forgive(now Now, gap proto.Millis) {
 	for _, sess := range s.byID {
 		if !s.learner || sess.local {
-			sess.expiry += (gap + s.tick - 1) / s.tick * s.tick
+			later := sess.expiry + (gap+s.tick-1)/s.tick*s.tick
+			sess.expiry = max(sess.expiry, min(later, s.fresh(now, sess)))
 		}
 	}
 }
