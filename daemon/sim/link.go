@@ -28,6 +28,8 @@ type end struct {
 
 	epoch     int64 // of the leader, as LEADERINFO said
 	confirmed bool  // UPTODATE has been sent
+
+	heardAt proto.Millis // when something came, by the clock of this end
 }
 
 // latency is how long a message takes.
@@ -44,6 +46,7 @@ func join(learner, leader *server, master bool) {
 	b := &end{w: learner.w, s: leader, life: leader.life}
 	a.peer, b.peer = b, a
 	a.link, b.link = &zab.Link{Owner: a}, &zab.Link{Owner: b, Master: master}
+	a.heardAt, b.heardAt = learner.clock().Mono, leader.clock().Mono
 	learner.ends, leader.ends = append(learner.ends, a), append(leader.ends, b)
 	leader.step(func() { leader.r.LinkUp(leader.clock(), b.link, false) })
 	learner.step(func() { learner.r.LinkUp(learner.clock(), a.link, true) })
@@ -171,6 +174,7 @@ func (e *end) arrive() {
 // receive takes bytes; the step is its caller's.
 func (e *end) receive(b []byte) {
 	r, now := e.s.r, e.s.clock()
+	e.heardAt = now.Mono
 	if len(e.in) > 0 {
 		b = append(e.in, b...)
 	}
@@ -323,6 +327,7 @@ func (e *end) snap(image map[string][]byte, zxid proto.Zxid) {
 		t := load(image)
 		t.Advance(zxid)
 		e.w.installs[t] = maps.Clone(image)
+		p.heardAt = p.s.clock().Mono
 		p.s.r.Snap(p.s.clock(), p.link, t, zxid)
 	})
 }

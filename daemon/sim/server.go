@@ -198,6 +198,7 @@ func (s *server) pause(us int64) {
 		}
 		waiting := s.waiting
 		s.waiting = nil
+		s.awake()
 		if s.w.chance(50) { // the clock may be looked at before the sockets are
 			s.step(func() { s.r.Tick(s.clock()) })
 		}
@@ -213,6 +214,7 @@ func (s *server) tick(life int) {
 	}
 	if s.paused <= s.w.now {
 		s.step(func() { s.r.Tick(s.clock()) })
+		s.listens()
 	}
 	s.w.after(tickTime*100+s.w.between(0, 500), func() { s.tick(life) })
 }
@@ -262,6 +264,8 @@ func (s *server) happened(ev *zab.Event) {
 	switch {
 	case ev.What == "looking":
 		s.part.leads, s.part.serves = false, false
+	case ev.What == "leading":
+		s.awake() // who waits for it to lead has its time from now on
 	case ev.What == "serving" && ev.Peer == s.id:
 		s.part.serves = true
 		s.part.begin(s.clock().Mono)
