@@ -157,6 +157,7 @@ func (c *cluster) become(i int, kind string) {
 		p.addr = c.lan.names[len(c.ports)] + "@" + p.addr
 	}
 	p.make = func() *exec.Cmd { return c.command(i, os.Getenv("ZKD_BINARY"), "run", "-c", file) }
+	forgetful.Store(p.addr, kind == "debian")
 	if kind != "zkd" {
 		lib := javaLib(c.t, kind)
 		p.make = func() *exec.Cmd {
@@ -435,11 +436,6 @@ func (c *cluster) madeAt(p *process, path string) proto.Zxid {
 		return proto.DecodeStat(&d).Czxid
 	}
 	return 0
-}
-
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
 }
 
 // TestEnsembleLosesItsLeader kills the leader again and again under writes.

@@ -153,3 +153,8 @@ func leaving(t *testing.T, kind string, rounds int) {
 }
 
 func round(d time.Duration) string { return fmt.Sprint(d.Round(100 * time.Microsecond)) }
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}

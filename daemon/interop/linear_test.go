@@ -3,9 +3,7 @@
 package interop
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -193,16 +191,7 @@ type asker struct {
 func (a *asker) ask(b []byte) (proto.ErrCode, jute.Decoder) {
 	a.p.t.Helper()
 	a.send(b)
-	f, err := a.await(3 * time.Second)
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		if a.p.name == "debian" {
-			// Apache's 3.8.0 may forget its only client until another one asks for something: ZOOKEEPER-4537.
-			if other, e := dial(a.p.addr, 10000, 0, nil); e == nil {
-				other.c.Close()
-			}
-		}
-		f, err = a.frame()
-	}
+	f, err := a.frame()
 	if err != nil {
 		a.p.t.Fatalf("%s (%s), asked for %q: %v%s", a.p.name, a.p.mode(), b, err, a.p.threads())
 	}

@@ -29,6 +29,7 @@ func on(t *testing.T, kind, data string, flags ...string) *process {
 	}
 	p := &process{t: t, name: kind, addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(dir, "log")}
 	p.make = func() *exec.Cmd { return exec.Command(os.Getenv("ZKD_BINARY"), "run", "-c", file) }
+	forgetful.Store(p.addr, kind == "debian")
 	if kind != "zkd" {
 		args := append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", dir + ":" + javaLib(t, kind),
 			"-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=100000000", "-Dzookeeper.skipACL=yes",

@@ -5,11 +5,14 @@ package interop
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zkd-project/zkd/daemon/jute"
@@ -19,6 +22,7 @@ import (
 // session is one raw connection with a session.
 type session struct {
 	c      net.Conn
+	addr   string
 	r      *bufio.Reader
 	id     proto.SessionID
 	passwd []byte
@@ -36,7 +40,7 @@ func greet(addr string, req *proto.ConnectRequest, patience time.Duration) (*ses
 	if err != nil {
 		return nil, err
 	}
-	s := &session{c: c, r: bufio.NewReaderSize(c, 64<<10), ops: make(map[int32]proto.Op)}
+	s := &session{c: c, addr: addr, r: bufio.NewReaderSize(c, 64<<10), ops: make(map[int32]proto.Op)}
 	if req.Password == nil {
 		req.Password = make([]byte, proto.PasswordLen)
 	}
@@ -61,7 +65,23 @@ func (s *session) send(frame []byte) error {
 	return err
 }
 
-func (s *session) frame() ([]byte, error) { return s.await(20 * time.Second) }
+// forgetful says of a server's address whether it is one of 3.8.0, which may forget a request until another one comes: ZOOKEEPER-4537.
+var forgetful sync.Map
+
+// frame waits for a frame for as long as it may take.
+func (s *session) frame() ([]byte, error) {
+	const soon, long = 3 * time.Second, 17 * time.Second
+	b, err := s.await(soon)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return b, err
+	}
+	if forgets, _ := forgetful.Load(s.addr); forgets == true {
+		if other, err := dial(s.addr, 10000, 0, nil); err == nil {
+			other.c.Close()
+		}
+	}
+	return s.await(long)
+}
 
 // await waits for a frame.
 func (s *session) await(patience time.Duration) ([]byte, error) {

@@ -41,7 +41,9 @@ var shellCommands = []string{
 var (
 	noise = regexp.MustCompile(`^(a command failed: .*|WATCHER::|Connecting to .*|Welcome to ZooKeeper!|JLine support is .*|\[main.*|` +
 		`.* has been deprecated.*|\s*at .*)?$`)
-	javaEvent = regexp.MustCompile(`^WatchedEvent state:(\w+) type:(\w+) path:(\S+).*$`)
+	// another thread prints this, even in the middle of a line
+	watcher   = regexp.MustCompile(`\nWATCHER::\n`)
+	javaEvent = regexp.MustCompile(`\nWatchedEvent state:\w+ type:(\w+) path:(\S+).*\n`)
 	varying   = regexp.MustCompile(`(Zxid =|[cm]time =|ephemeralOwner = 0x[1-9a-f]|dataLength = 1$|/ttl-\d+|absolute path is).*$`)
 )
 
@@ -54,11 +56,15 @@ func transcript(t *testing.T, cmd *exec.Cmd) (said [][]string, events []string) 
 	}
 	cmd.Stdin = strings.NewReader(in.String())
 	out, _ := cmd.CombinedOutput() // the code tells of the last command only
-	for line := range strings.Lines(string(out)) {
+	text := watcher.ReplaceAllString(string(out), "")
+	for _, m := range javaEvent.FindAllStringSubmatch(text, -1) {
+		if m[1] != "None" && !strings.HasSuffix(m[1], "Removed") {
+			events = append(events, "event "+m[1]+" "+m[2])
+		}
+	}
+	for line := range strings.Lines(javaEvent.ReplaceAllString(text, "")) {
 		line = strings.TrimRight(line, "\n")
-		if m := javaEvent.FindStringSubmatch(line); m != nil {
-			line = "event " + m[2] + " " + m[3]
-		} else if first, rest, _ := strings.Cut(line, " "); strings.HasPrefix(first, "Node") && strings.HasPrefix(rest, "/") &&
+		if first, rest, _ := strings.Cut(line, " "); strings.HasPrefix(first, "Node") && strings.HasPrefix(rest, "/") &&
 			!strings.Contains(first, ":") {
 			line = "event " + line
 		}
@@ -66,7 +72,7 @@ func transcript(t *testing.T, cmd *exec.Cmd) (said [][]string, events []string) 
 		case line == "Command index out of range":
 			said = append(said, nil)
 		case strings.HasPrefix(line, "event "):
-			if !strings.Contains(line, " None ") && !strings.Contains(line, "Removed ") {
+			if !strings.Contains(line, "Removed ") {
 				events = append(events, line)
 			}
 		case len(said) > 0 && !noise.MatchString(line):
