@@ -80,6 +80,19 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	refuse(t, addr, "give table or json", "--output", "yaml", "whoami")
+	expect(t, addr, "", "set", "-b", "/b", "/wAB")
+	for _, c := range [][]string{ // command, what the output must have
+		{"get /a", `"data":"y"`, `"stat":{"czxid":"0x`, `"dataVersion":1,`, `"numChildren":0}`, `"ctime":"20`, `"ephemeralOwner":"0x0"`},
+		{"get /b", `{"path":"/b","binary":"/wAB","stat":`}, {"stat /a", `{"czxid":"0x`},
+		{"getAcl /a", `"acl":["world:anyone:cdrwa"]`}, {"ls /a", "[]\n"}, {"getEphemerals", "[]\n"}, {"whoami", `[{"scheme":"ip","id":"127.0.0.1"}]`},
+	} {
+		out, err := zkctl(addr, "", append([]string{"-o", "json"}, strings.Fields(c[0])...)...)
+		for _, want := range c[1:] {
+			if err != nil || !strings.Contains(out, want) {
+				t.Errorf("%s: %q, %v, without %s", c[0], out, err, want)
+			}
+		}
+	}
 }
 
 func TestSubtrees(t *testing.T) {

@@ -127,7 +127,11 @@ func (g *globals) get() *cobra.Command {
 				return err
 			}
 			if g.json {
-				return encode(cmd, map[string]any{"path": path, "data": data, "stat": st})
+				return encode(cmd, struct {
+					Path string `json:"path"`
+					content
+					Stat stat `json:"stat"`
+				}{path, contentOf(data), statOf(&st)})
 			}
 			if data == nil {
 				data = []byte("null")
@@ -172,7 +176,7 @@ func (g *globals) stat() *cobra.Command {
 // showStat prints a Stat that is the result of a command.
 func (g *globals) showStat(cmd *cobra.Command, st proto.Stat) error {
 	if g.json {
-		return encode(cmd, st)
+		return encode(cmd, statOf(&st))
 	}
 	printStat(cmd.OutOrStdout(), st)
 	return nil
@@ -204,7 +208,7 @@ func (g *globals) readingMore() []*cobra.Command {
 					return err
 				}
 				if g.json {
-					return encode(cmd, ids)
+					return encode(cmd, identitiesOf(ids))
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "Auth scheme: User")
 				for _, id := range ids {
@@ -225,7 +229,7 @@ func (g *globals) getACL() *cobra.Command {
 			return err
 		}
 		if g.json {
-			return encode(cmd, map[string]any{"path": path, "acl": formatACL(acls), "stat": st})
+			return encode(cmd, map[string]any{"path": path, "acl": formatACL(acls), "stat": statOf(&st)})
 		}
 		for _, a := range acls {
 			fmt.Fprintf(cmd.OutOrStdout(), "'%s,'%s\n: %s\n", a.ID.Scheme, a.ID.ID, perms(a.Perms))
@@ -287,7 +291,7 @@ func (g *globals) list(cmd *cobra.Command, c *client.Client, path string, recurs
 	}
 	slices.Sort(names)
 	if g.json {
-		return encode(cmd, names)
+		return encode(cmd, listOf(names))
 	}
 	fmt.Fprintf(out, "[%s]\n", strings.Join(names, ", "))
 	if withStat {

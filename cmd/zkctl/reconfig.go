@@ -59,7 +59,7 @@ func (g *globals) configCommand() *cobra.Command {
 
 func (g *globals) showConfig(cmd *cobra.Command, text []byte, st proto.Stat, withStat bool) error {
 	if g.json {
-		return encode(cmd, map[string]any{"config": string(text), "stat": st})
+		return encode(cmd, map[string]any{"config": string(text), "stat": statOf(&st)})
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), string(text))
 	if withStat {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -18,16 +17,14 @@ import (
 	"github.com/zkd-project/zkd/daemon/proto"
 )
 
-// dumped is a znode in a dump: one JSON object a line, parents first. Data that are no text
-// are in base64; a znode whose data are null has neither. Clients are not told whether a znode is a
+// dumped is a znode in a dump: one JSON object a line, parents first. Clients are not told whether a znode is a
 // container or has a TTL; snapshots say it.
 type dumped struct {
-	Path   string   `json:"path"`
-	Data   *string  `json:"data,omitempty"`
-	Binary []byte   `json:"binary,omitempty"`
-	ACL    []string `json:"acl,omitempty"`  // scheme:id:perms; none is world:anyone:cdrwa
-	Mode   string   `json:"mode,omitempty"` // "container" or "ttl"; none is a persistent znode
-	TTL    int64    `json:"ttl,omitempty"`  // milliseconds, with mode ttl
+	Path string `json:"path"`
+	content
+	ACL  []string `json:"acl,omitempty"`  // scheme:id:perms; none is world:anyone:cdrwa
+	Mode string   `json:"mode,omitempty"` // "container" or "ttl"; none is a persistent znode
+	TTL  int64    `json:"ttl,omitempty"`  // milliseconds, with mode ttl
 }
 
 const openACL = "world:anyone:cdrwa"
@@ -141,15 +138,7 @@ func masked(entry string) bool {
 }
 
 func dumpedOf(path string, data []byte, acl []string) dumped {
-	n := dumped{Path: path, ACL: acl}
-	switch {
-	case data == nil:
-	case utf8.Valid(data):
-		text := string(data)
-		n.Data = &text
-	default:
-		n.Binary = data
-	}
+	n := dumped{Path: path, content: contentOf(data), ACL: acl}
 	if len(acl) == 1 && acl[0] == openACL {
 		n.ACL = nil
 	}

@@ -61,7 +61,7 @@ func (g *globals) watching() []*cobra.Command {
 				}
 				slices.Sort(paths)
 				if g.json {
-					return encode(cmd, paths)
+					return encode(cmd, listOf(paths))
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "[%s]\n", strings.Join(paths, ", "))
 				return nil

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -216,20 +215,10 @@ func (v *snapshotView) ACL(number int64, encoded []byte) error {
 
 // znodeLine is a znode as JSON has it.
 type znodeLine struct {
-	Path       string   `json:"path"`
-	ACL        []string `json:"acl"`
-	Czxid      string   `json:"czxid"`
-	Ctime      string   `json:"ctime"`
-	Mzxid      string   `json:"mzxid"`
-	Mtime      string   `json:"mtime"`
-	Pzxid      string   `json:"pzxid"`
-	Cversion   int32    `json:"cversion"`
-	Version    int32    `json:"dataVersion"`
-	Aversion   int32    `json:"aclVersion"`
-	Owner      string   `json:"ephemeralOwner"`
-	DataLength int      `json:"dataLength"`
-	Data       *string  `json:"data,omitempty"`
-	Binary     []byte   `json:"binary,omitempty"`
+	Path string   `json:"path"`
+	ACL  []string `json:"acl"`
+	statFields
+	content
 }
 
 // Znode implements zkfile.Sink.
@@ -248,25 +237,20 @@ func (v *snapshotView) Znode(z *zkfile.Znode) error {
 	case !ok:
 		acl = []string{"?"} // the list is missing: nobody may do anything
 	}
-	line := znodeLine{
-		Path: path, ACL: acl, Czxid: z.Czxid.String(), Ctime: stamp(z.Ctime),
-		Mzxid: z.Mzxid.String(), Mtime: stamp(z.Mtime), Pzxid: z.Pzxid.String(),
-		Cversion: z.Cversion, Version: z.Version, Aversion: z.Aversion,
-		Owner: proto.SessionID(z.EphemeralOf).String(), DataLength: len(z.Data),
-	}
+	line := znodeLine{Path: path, ACL: acl, statFields: statFields{
+		z.Czxid.String(), stamp(z.Ctime), z.Mzxid.String(), stamp(z.Mtime), z.Pzxid.String(),
+		z.Cversion, z.Version, z.Aversion, proto.SessionID(z.EphemeralOf).String(), len(z.Data),
+	}}
 	if v.json {
-		if v.data && utf8.Valid(z.Data) {
-			text := string(z.Data)
-			line.Data = &text
-		} else if v.data {
-			line.Binary = z.Data
+		if v.data {
+			line.content = contentOf(z.Data)
 		}
 		return json.NewEncoder(v.out).Encode(line)
 	}
 	fmt.Fprintf(v.out, "%s\n  acl = %s\n  cZxid = %s\n  ctime = %s\n  mZxid = %s\n  mtime = %s\n  pZxid = %s\n",
 		oneWord(path), strings.Join(acl, ","), line.Czxid, line.Ctime, line.Mzxid, line.Mtime, line.Pzxid)
 	_, err := fmt.Fprintf(v.out, "  cversion = %d\n  dataVersion = %d\n  aclVersion = %d\n  ephemeralOwner = %s\n"+
-		"  dataLength = %d\n", z.Cversion, z.Version, z.Aversion, line.Owner, line.DataLength)
+		"  dataLength = %d\n", z.Cversion, z.Version, z.Aversion, line.Owner, line.Length)
 	if v.data {
 		_, err = fmt.Fprintf(v.out, "  data = %s\n", base64.StdEncoding.EncodeToString(z.Data))
 	}
