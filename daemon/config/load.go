@@ -237,6 +237,8 @@ func (l *loader) stranger(e entry) {
 		l.member(entry{key, e.value, e.file, e.line})
 	case dynamic.MatchString(key):
 		l.providers = append(l.providers, Setting{key, e.value, fmt.Sprintf("%s:%d", e.file, e.line), Later})
+	case key == "":
+		l.warn("%s:%d: a value without the name of a setting has no effect", e.file, e.line)
 	case key != kind && (kind == "server" || kind == "group" || kind == "weight"):
 		l.warn("%s:%d: %s has no effect: what follows %s. has to be a number; did you mean %s.1 or such?",
 			e.file, e.line, e.key, kind, kind)

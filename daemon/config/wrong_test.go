@@ -50,11 +50,13 @@ func TestWarningsAreInOrder(t *testing.T) {
 // TestSettingsWithoutEffect are told of.
 func TestSettingsWithoutEffect(t *testing.T) {
 	c, err := Load(write(t, "dataDir=/d\nclientTcpKeepAlive=false\nDigestAuthenticationProvider.superDigest=super:x\n"+
-		"DigestAuthenticationProvider.enabled=false\n"))
+		"DigestAuthenticationProvider.enabled=false\n= lost\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"cfg:2: clientTcpKeepAlive=false has no effect", "superDigest has no effect"} {
+	for i, want := range []string{
+		"cfg:2: clientTcpKeepAlive=false has no effect", "superDigest has no effect", "cfg:5: a value without the name of a setting",
+	} {
 		if i >= len(c.Warnings) || !strings.Contains(c.Warnings[i], want) {
 			t.Fatalf("warning %d is not %q: %q", i, want, c.Warnings)
 		}
