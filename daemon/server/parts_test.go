@@ -310,8 +310,12 @@ func (u *user) hello(req proto.ConnectRequest) {
 
 func framed(b []byte) []byte { return append(jute.AppendInt(nil, int32(len(b))), b...) }
 
+// send writes, and begins all waiting anew.
 func (u *user) send(b []byte) {
 	u.t.Helper()
+	if err := u.SetDeadline(time.Now().Add(patience)); err != nil {
+		u.t.Fatal(err)
+	}
 	if _, err := u.Write(b); err != nil {
 		u.t.Fatal(err)
 	}

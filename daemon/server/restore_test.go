@@ -164,6 +164,8 @@ func TestWhatIsNotRestored(t *testing.T) {
 		if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %+v, %v", what, got, err)
 		}
+		u.send(ping())
+		u.want(proto.XidPing, proto.ErrOK)
 	}
 	refused("nothing", nil, "ends too early")
 	refused("a text", []byte(strings.Repeat("no snapshot ", 100)), "does not begin with ZKSN")
